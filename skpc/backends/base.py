@@ -1,0 +1,51 @@
+"""The contract between what a circuit is and how it is computed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+
+from ..circuit import Parameters, Program, Statistics
+
+
+class TopDown(NamedTuple):
+    """Probability that a unit is used by a draw from the circuit, tied copies added up.
+
+    It is the flow of a row whose cells are all missing, and the mean flow of the circuit's
+    own samples.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows,)
+        Of every unit of every sum, by normaliser row.
+    leaves : list of ndarray of shape (family units,)
+    """
+
+    rows: np.ndarray
+    leaves: list[np.ndarray]
+
+
+class Backend(ABC):
+    """One way to compute a program.
+
+    Rows are given as an array (n, n_variables) of numbers, NaN for missing cells; columns
+    with finite families hold codes 0..n_states-1.
+    """
+
+    program: Program
+
+    @abstractmethod
+    def log_likelihood(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:
+        """Natural log density of every row, float64 of shape (n,)."""
+
+    @abstractmethod
+    def statistics(
+        self, parameters: Parameters, X: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> Statistics:
+        """Sums of flows and leaf statistics over the rows."""
+
+    @abstractmethod
+    def top_down(self, parameters: Parameters) -> TopDown:
+        """Data-free probability of every unit (normalised circuits)."""

@@ -1,0 +1,150 @@
+"""A circuit in float64 logarithms, node by node in numpy: slow, and nothing underflows.
+
+Rows whose scaled evaluation may have lost mass are evaluated here, up and down. A unit of
+a sum costs one exponential an edge and row, 20 to 50 times the scaled product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..circuit import Parameters, Program, Statistics
+from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT
+
+#: Largest number of (row, edge) entries held at once, 32 MB.
+CHUNK = 1 << 22
+
+
+def log_likelihood(parameters: Parameters, X: np.ndarray) -> np.ndarray:
+    """Natural log density of every row, shape (n,)."""
+    out = np.empty(len(X))
+    for rows in _chunks(parameters.program, len(X)):
+        out[rows] = forward(parameters, X[rows])[-1][:, 0]
+    return out
+
+
+def statistics(
+    parameters: Parameters, X: np.ndarray, sample_weight: np.ndarray | None = None
+) -> Statistics:
+    """Statistics of some rows; rows of probability zero have no flow and log p = -inf."""
+    total = Statistics.zeros(parameters.program)
+    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
+    for rows in _chunks(parameters.program, len(X)):
+        total = total + _chunk_statistics(parameters, X[rows], weight[rows])
+    return total
+
+
+def forward(parameters: Parameters, X: np.ndarray) -> list[np.ndarray]:
+    """log value of every vector, each (n, units)."""
+    program = parameters.program
+    log_weights = _log(parameters.weights)
+    values: list[np.ndarray] = []
+    for v in range(program.n_vectors):
+        args = program.args[program.arg_start[v] : program.arg_start[v + 1]]
+        if program.op[v] == INPUT:
+            f, start = program.family[v], program.unit_start[v]
+            mean = parameters.leaves[f][start : start + program.units[v]]
+            x = np.asarray(X[:, program.variable[v]], dtype=np.float64)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values.append(np.maximum(program.families[f].log_density(mean, x).T, -np.inf))
+        elif program.op[v] == PRODUCT:
+            values.append(np.sum([values[c] for c in args[:, 0]], axis=0))
+        else:
+            total = np.full((len(X), program.units[v]), -np.inf)
+            for where, offset, shape, child in _blocks(program, v, args, values):
+                block = log_weights[offset : offset + shape[0] * shape[1]].reshape(shape)
+                total[:, where] = np.logaddexp(total[:, where], _log_sum(block + child))
+            values.append(total)
+    return values
+
+
+def _chunk_statistics(parameters: Parameters, X: np.ndarray, weight: np.ndarray) -> Statistics:
+    program = parameters.program
+    log_weights = _log(parameters.weights)
+    values = forward(parameters, X)
+    out = Statistics.zeros(program)
+    root = values[-1][:, 0]
+    used = weight > 0
+    out.weight = float(weight.sum())
+    out.log_likelihood = float(np.dot(weight[used], root[used]))
+    flows = [np.full(v.shape, -np.inf) for v in values]
+    flows[-1][:, 0] = np.where(np.isneginf(root), -np.inf, _log(weight))
+    for v in range(program.n_vectors - 1, -1, -1):
+        args = program.args[program.arg_start[v] : program.arg_start[v + 1]]
+        if program.op[v] == INPUT:
+            _leaf_statistics(program, v, X, np.exp(flows[v]), out)
+        elif program.op[v] == PRODUCT:
+            for c in args[:, 0]:
+                flows[c] = np.logaddexp(flows[c], flows[v])
+        else:
+            with np.errstate(invalid="ignore"):
+                up = np.where(np.isneginf(flows[v]), -np.inf, flows[v] - values[v])
+            for b, (where, offset, shape, child) in enumerate(
+                _blocks(program, v, args, values)
+            ):
+                span = slice(offset, offset + shape[0] * shape[1])
+                edges = up[:, where, None] + log_weights[span].reshape(shape) + child
+                out.flows[span] += np.exp(edges).sum(axis=0).ravel()
+                if program.op[v] == MIXING:
+                    c = args[b, 0]
+                    flows[c] = np.logaddexp(flows[c], edges[:, :, 0])
+                    continue
+                down = _log_sum(edges.transpose(0, 2, 1))
+                if program.op[v] == KRONECKER:
+                    first, second = args[:, 0]
+                    flows[second] = np.logaddexp(flows[second], down)
+                    one = np.logaddexp(flows[first][:, b], _log_sum(down[:, None, :])[:, 0])
+                    flows[first][:, b] = one
+                else:
+                    c, start = args[b, 0], args[b, 5]
+                    part = flows[c][:, start : start + shape[1]]
+                    flows[c][:, start : start + shape[1]] = np.logaddexp(part, down)
+    return out
+
+
+def _leaf_statistics(program: Program, v: int, X, flow: np.ndarray, out: Statistics) -> None:
+    f, start = program.family[v], program.unit_start[v]
+    x = np.asarray(X[:, program.variable[v]], dtype=np.float64)
+    seen = ~np.isnan(x)
+    rows = out.leaves[f][start : start + program.units[v]]
+    rows[:, 0] += flow[seen].sum(axis=0)
+    rows[:, 1:] += (program.families[f].statistics(x[seen]) @ flow[seen]).T
+
+
+def _blocks(program: Program, v: int, args, values) -> Iterator[tuple]:
+    """Units of the sum, weight offset, shape, and log values (n, 1 or rows, cols) of a block."""
+    if program.op[v] == KRONECKER:
+        (a, offset, rows, n_a, _, _), (b, _, _, n_b, _, _) = args
+        for i in range(n_a):
+            child = values[a][:, i, None] + values[b]
+            yield slice(0, rows), offset + i * rows * n_b, (rows, n_b), child[:, None, :]
+        return
+    for child, offset, rows, cols, first, start in args:
+        if program.op[v] == MIXING:
+            yield slice(0, rows), offset, (rows, 1), values[child][:, :, None]
+        else:
+            part = values[child][:, None, start : start + cols]
+            yield slice(first, first + rows), offset, (rows, cols), part
+
+
+def _chunks(program: Program, n: int) -> Iterator[slice]:
+    widest = 1
+    for group in program.groups:
+        widest = max(widest, group.rows * group.cols)
+    size = max(1, CHUNK // (widest + int(program.units.sum())))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(x)
+
+
+def _log_sum(x: np.ndarray) -> np.ndarray:
+    """log Σ exp over the last axis; -inf for none."""
+    top = x.max(axis=-1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    return _log(np.exp(x - top).sum(axis=-1)) + top[..., 0]

@@ -1,0 +1,150 @@
+"""Matrix products on panels: the three products of a dense sum.
+
+A vector of K units over a tile of rows is stored panel by panel, (panel, unit, PANEL
+rows), so that a product streams through consecutive memory whatever K is. Each result is
+a sum in one fixed order down a lane, so a row's bits do not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from .kernel_cache import kernel
+from .simd import LANES, PANEL, vadd, vbroadcast, vfill, vfma, vload, vmul, vstore, vsum
+
+STORE, ADD, TIMES = 0, 1, 2
+
+
+@kernel
+def _put(mode, other, o, result, i, a, b):
+    if mode == ADD:
+        a = vadd(a, vload(result, i))
+        b = vadd(b, vload(result, i + LANES))
+    elif mode == TIMES:
+        a = vmul(a, vload(other, o))
+        b = vmul(b, vload(other, o + LANES))
+    vstore(result, i, a)
+    vstore(result, i + LANES, b)
+
+
+@kernel
+def matrix_times_panels(
+    matrix, at, row_step, col_step, source, s, s_step, result, r, r_step, rows, cols, n_panels,
+    mode, other, o, o_step,
+):
+    """result[m] = Σ_k matrix[m, k] · source[k] for every row of the tile.
+
+    ``matrix[at + m·row_step + k·col_step]``; vectors start at ``s``, ``r`` and move by their
+    step a panel. ``mode``: STORE, ADD to the result, or TIMES ``other`` before storing.
+    """
+    zero = vfill(result, 0)
+    fours = rows - rows % 4
+    for _ in range(n_panels):
+        m = 0
+        while m < fours:
+            a = at + m * row_step
+            c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = zero
+            k = s
+            for _ in range(cols):
+                left = vload(source, k)
+                right = vload(source, k + LANES)
+                x = vbroadcast(matrix, a)
+                c00 = vfma(x, left, c00)
+                c01 = vfma(x, right, c01)
+                x = vbroadcast(matrix, a + row_step)
+                c10 = vfma(x, left, c10)
+                c11 = vfma(x, right, c11)
+                x = vbroadcast(matrix, a + 2 * row_step)
+                c20 = vfma(x, left, c20)
+                c21 = vfma(x, right, c21)
+                x = vbroadcast(matrix, a + 3 * row_step)
+                c30 = vfma(x, left, c30)
+                c31 = vfma(x, right, c31)
+                a += col_step
+                k += PANEL
+            i = r + m * PANEL
+            j = o + m * PANEL
+            _put(mode, other, j, result, i, c00, c01)
+            _put(mode, other, j + PANEL, result, i + PANEL, c10, c11)
+            _put(mode, other, j + 2 * PANEL, result, i + 2 * PANEL, c20, c21)
+            _put(mode, other, j + 3 * PANEL, result, i + 3 * PANEL, c30, c31)
+            m += 4
+        while m < rows:
+            a = at + m * row_step
+            c00 = c01 = zero
+            k = s
+            for _ in range(cols):
+                x = vbroadcast(matrix, a)
+                c00 = vfma(x, vload(source, k), c00)
+                c01 = vfma(x, vload(source, k + LANES), c01)
+                a += col_step
+                k += PANEL
+            _put(mode, other, o + m * PANEL, result, r + m * PANEL, c00, c01)
+            m += 1
+        s += s_step
+        r += r_step
+        o += o_step
+
+
+@kernel
+def add_outer_products(
+    left, p, p_step, right, q, q_step, rows, cols, n_panels, result, r,
+):
+    """result[m, n] += Σ over the tile's rows of left[m] · right[n]; row-major at ``r``."""
+    zero = vfill(left, 0)
+    fours = rows - rows % 4
+    twos = cols - cols % 2
+    for m in range(0, fours, 4):
+        for n in range(0, twos, 2):
+            c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = zero
+            a = p + m * PANEL
+            b = q + n * PANEL
+            for _ in range(n_panels):
+                for h in range(0, PANEL, LANES):
+                    y = vload(right, b + h)
+                    z = vload(right, b + PANEL + h)
+                    x = vload(left, a + h)
+                    c00 = vfma(x, y, c00)
+                    c01 = vfma(x, z, c01)
+                    x = vload(left, a + PANEL + h)
+                    c10 = vfma(x, y, c10)
+                    c11 = vfma(x, z, c11)
+                    x = vload(left, a + 2 * PANEL + h)
+                    c20 = vfma(x, y, c20)
+                    c21 = vfma(x, z, c21)
+                    x = vload(left, a + 3 * PANEL + h)
+                    c30 = vfma(x, y, c30)
+                    c31 = vfma(x, z, c31)
+                a += p_step
+                b += q_step
+            i = r + m * cols + n
+            result[i] += vsum(c00)
+            result[i + 1] += vsum(c01)
+            i += cols
+            result[i] += vsum(c10)
+            result[i + 1] += vsum(c11)
+            i += cols
+            result[i] += vsum(c20)
+            result[i + 1] += vsum(c21)
+            i += cols
+            result[i] += vsum(c30)
+            result[i + 1] += vsum(c31)
+        for n in range(twos, cols):
+            for i in range(m, m + 4):
+                result[r + i * cols + n] += _dot(
+                    left, p + i * PANEL, p_step, right, q + n * PANEL, q_step, n_panels
+                )
+    for m in range(fours, rows):
+        for n in range(cols):
+            result[r + m * cols + n] += _dot(
+                left, p + m * PANEL, p_step, right, q + n * PANEL, q_step, n_panels
+            )
+
+
+@kernel
+def _dot(left, a, a_step, right, b, b_step, n_panels):
+    total = vfill(left, 0)
+    for _ in range(n_panels):
+        for h in range(0, PANEL, LANES):
+            total = vfma(vload(left, a + h), vload(right, b + h), total)
+        a += a_step
+        b += b_step
+    return vsum(total)

@@ -1,0 +1,320 @@
+"""The CPU backend: plans, packed parameters, lanes, and the guard against lost mass."""
+
+from __future__ import annotations
+
+import queue
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...circuit import Parameters, Program, Statistics
+from .. import log_domain
+from ..base import Backend, TopDown
+from .accumulate import add_lanes, top_down
+from .lanes import allowed_threads, run_lanes
+from .plan import LOG_SCALE, TD_LEAF, Plan, make_plan
+from .rows import encode_rows
+from .simd import PANEL
+from .tiles import LOST_SHARE, learn_tiles, score_tiles
+
+#: Rows of a tile up to 64 units, and above: four vectors of a node stay in a cache of 256 KB.
+TILE_ROWS, WIDE_TILE_ROWS = 128, 64
+#: Most lanes, hence threads, that one batch is cut into.
+MAX_LANES = 16
+#: Tiles a lane works through before its float32 sums are added up in float64.
+LANE_TILES = 32
+#: Bytes that the lanes' accumulators may take together.
+LANE_BYTES = 1 << 28
+
+
+class NumbaBackend(Backend):
+    """Computes a program on the CPU, in tiles of rows, lanes of tiles, threads of lanes.
+
+    Parameters
+    ----------
+    program : Program
+    dtype : {float32, float64}
+        Of values inside a tile. Scales, leaf statistics and all sums over tiles are float64.
+    n_jobs : int or None
+        Threads; None means the allowed cores, and one inside a joblib worker. The result
+        has the same bits for any number.
+    """
+
+    def __init__(
+        self, program: Program, dtype: Any = np.float32, n_jobs: int | None = None
+    ) -> None:
+        self.program = program
+        self.dtype = np.dtype(dtype)
+        self.n_jobs = n_jobs
+        wide = int(program.units.max()) > 64
+        self._tile_panels = max(1, (WIDE_TILE_ROWS if wide else TILE_ROWS) // PANEL)
+        # Below one rounding per unit and term of a sum: see products.py.
+        self._lost = float(np.finfo(self.dtype).tiny) * (8 + int(program.units.max()))
+
+    # -- the contract -----------------------------------------------------------------
+
+    def log_likelihood(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:
+        out = np.empty(len(X))
+        model = self._packed(parameters)
+        step = MAX_LANES * LANE_TILES * TILE_ROWS
+        for start in range(0, len(X), step):
+            rows = X[start : start + step]
+            out[start : start + step] = self._score(parameters, model, rows)
+        return out
+
+    def statistics(
+        self, parameters: Parameters, X: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> Statistics:
+        total = Statistics.zeros(self.program)
+        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
+        model = self._packed(parameters)
+        step = self._max_lanes * LANE_TILES * self._tile_panels * PANEL
+        leaves = np.zeros(self._learning.plan.n_leaf_out)
+        for start in range(0, len(X), step):
+            part = slice(start, start + step)
+            self._learn(parameters, model, X[part], weight[part], total, leaves)
+        self._unpack_leaves(leaves, total)
+        return total
+
+    def top_down(self, parameters: Parameters) -> TopDown:
+        program = self.program
+        reach = np.zeros(int(program.units.sum()))
+        rows = np.zeros(program.n_rows)
+        leaves = np.zeros(sum(program.family_units))
+        plan = self._learning.plan
+        top_down(
+            plan.instructions, plan.args, self._starts, parameters.weights, reach, rows, leaves
+        )
+        cuts = np.cumsum(program.family_units)[:-1]
+        return TopDown(rows, np.split(leaves, cuts))
+
+    # -- layout, made once ----------------------------------------------------------------
+
+    @cached_property
+    def _scoring(self) -> _Bench:
+        return _Bench(make_plan(self.program, training=False), self.dtype)
+
+    @cached_property
+    def _learning(self) -> _Bench:
+        plan = make_plan(self.program, training=True)
+        first = np.concatenate([[0], np.cumsum(self.program.family_units)]).astype(np.int64)
+        plan.instructions[:, TD_LEAF] = first[self.program.family] + self.program.unit_start
+        return _Bench(plan, self.dtype)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.program.units)[:-1]]).astype(np.int64)
+
+    @property
+    def _max_lanes(self) -> int:
+        size = self.program.n_weights * self.dtype.itemsize + self._learning.plan.n_leaf_out * 8
+        return int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
+
+    # -- parameters as the kernels read them ------------------------------------------------
+
+    def _packed(self, parameters: Parameters) -> tuple:
+        plan = self._scoring.plan
+        table = np.zeros(plan.n_packed_table, dtype=self.dtype)
+        log2_scale = np.zeros(plan.n_log_scale)
+        coefficients = np.zeros(plan.n_packed_coefficients)
+        for leaf in plan.families:
+            family, mean = self.program.families[leaf.family], parameters.leaves[leaf.family]
+            if leaf.is_table:
+                size = len(mean) * (family.n_states + 2)
+                part = table[leaf.packed_start : leaf.packed_start + size]
+                self._pack_table(leaf.family, family.probabilities(mean), part, log2_scale)
+            else:
+                natural = family.natural_parameters(mean)
+                rows = np.column_stack([-family.log_partition(natural), natural])
+                size = rows.size
+                coefficients[leaf.packed_start : leaf.packed_start + size] = rows.ravel()
+        weights = parameters.weights.astype(self.dtype)
+        return weights, table, log2_scale, coefficients
+
+    def _pack_table(self, f: int, probability, part, log2_scale) -> None:
+        """Values of every (unit, state) divided by the largest of the input's units."""
+        starts, scale_starts = self._table_starts[f]
+        states = probability.shape[1]
+        top = np.maximum.reduceat(probability, starts, axis=0)
+        top[top == 0] = 1.0
+        lengths = np.diff(np.append(starts, len(probability)))
+        out = part.reshape(-1, states + 2)
+        out[:, :states] = probability / np.repeat(top, lengths, axis=0)
+        out[:, states] = 1.0
+        index = scale_starts[:, None] + np.arange(states)
+        log2_scale[index] = np.log2(top)
+
+    @cached_property
+    def _table_starts(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        found = {}
+        for f in range(len(self.program.families)):
+            vectors = np.flatnonzero(self.program.family == f)
+            starts, first = np.unique(self.program.unit_start[vectors], return_index=True)
+            found[f] = starts, self._scoring.plan.instructions[vectors[first], LOG_SCALE]
+        return found
+
+    # -- scoring ----------------------------------------------------------------------------
+
+    def _score(self, parameters: Parameters, model: tuple, X: np.ndarray) -> np.ndarray:
+        n = len(X)
+        panels = min(self._tile_panels, -(-n // PANEL))
+        tile = panels * PANEL
+        n_tiles = -(-n // tile)
+        n_threads = allowed_threads(self.n_jobs)
+        n_lanes = min(n_tiles, max(n_threads, -(-n_tiles // LANE_TILES)))
+        out = np.empty(n_tiles * tile)
+        bound = np.empty(n_tiles * tile)
+        bench = self._scoring
+
+        def lane(first: int, last: int) -> None:
+            rows = slice(first * tile, last * tile)
+            data = encode_rows(bench.plan, self.program.families, X[rows], (last - first) * tile)
+            with bench.workspace(panels) as space:
+                score_tiles(
+                    bench.tables, model, data, 0, last - first, panels, space.buffers, self._lost,
+                    out[rows], bound[rows],
+                )
+
+        run_lanes([_task(lane, *cut) for cut in _cuts(n_tiles, n_lanes)], n_threads)
+        out, bound = out[:n], bound[:n]
+        damaged = np.flatnonzero(~(bound <= LOST_SHARE))
+        if damaged.size:
+            out[damaged] = log_domain.log_likelihood(parameters, X[damaged])
+        return out
+
+    # -- learning ---------------------------------------------------------------------------
+
+    def _learn(self, parameters, model, X, weight, total: Statistics, leaves) -> None:
+        n = len(X)
+        panels = min(self._tile_panels, max(1, -(-n // PANEL)))
+        tile = panels * PANEL
+        n_tiles = -(-n // tile)
+        n_lanes = min(n_tiles, self._max_lanes)
+        log_likelihood = np.empty(n_tiles * tile)
+        bound = np.empty(n_tiles * tile)
+        # Weights at most one keep the derivatives in the range of the dtype.
+        unit = float(weight.max()) if n else 0.0
+        if unit <= 0:
+            return
+        padded = np.zeros(n_tiles * tile, dtype=self.dtype)
+        padded[:n] = weight / unit
+        bench = self._learning
+        edges, leaf_out = bench.accumulators(self.program.n_weights, n_lanes)
+
+        def lane(number: int, first: int, last: int) -> None:
+            rows = slice(first * tile, last * tile)
+            data = encode_rows(bench.plan, self.program.families, X[rows], (last - first) * tile)
+            with bench.workspace(panels) as space:
+                learn_tiles(
+                    bench.tables, model, data, 0, last - first, panels, space.buffers, self._lost,
+                    log_likelihood[rows], bound[rows], padded[rows], space.flow, space.slots,
+                    edges[number], leaf_out[number],
+                )
+
+        tasks = [_task(lane, i, *cut) for i, cut in enumerate(_cuts(n_tiles, n_lanes))]
+        run_lanes(tasks, allowed_threads(self.n_jobs))
+        flows = np.zeros(self.program.n_weights)
+        add_lanes(edges, parameters.weights, flows)
+        total.flows += flows * unit if unit != 1.0 else flows
+        leaves += leaf_out.sum(axis=0) * unit
+        leaf_out[...] = 0
+        bench.give_accumulators(edges, leaf_out)
+        log_likelihood, bound = log_likelihood[:n], bound[:n]
+        used = weight > 0
+        whole = bound <= LOST_SHARE
+        kept = used & whole
+        total.weight += float(weight[whole].sum())
+        total.log_likelihood += float(np.dot(weight[kept], log_likelihood[kept]))
+        damaged = np.flatnonzero(~whole)
+        if damaged.size:
+            extra = log_domain.statistics(parameters, X[damaged], weight[damaged])
+            total.weight += extra.weight
+            total.log_likelihood += extra.log_likelihood
+            total.flows += extra.flows
+            for mine, more in zip(total.leaves, extra.leaves, strict=True):
+                mine += more
+
+    def _unpack_leaves(self, leaves: np.ndarray, total: Statistics) -> None:
+        for leaf in self._learning.plan.families:
+            family = self.program.families[leaf.family]
+            out = total.leaves[leaf.family]
+            part = leaves[leaf.out_start : leaf.out_start + len(out) * leaf.n_terms]
+            part = part.reshape(len(out), leaf.n_terms)
+            if leaf.is_table:
+                out[:, 0] += part.sum(axis=1)
+                out[:, 1:] += part @ family.statistics(np.arange(family.n_states, dtype=float)).T
+            else:
+                out += part
+
+
+class _Workspace(NamedTuple):
+    buffers: tuple
+    flow: np.ndarray
+    slots: np.ndarray
+
+
+class _Bench:
+    """A plan and the buffers that threads borrow from it."""
+
+    def __init__(self, plan: Plan, dtype: np.dtype) -> None:
+        self.plan = plan
+        self.dtype = dtype
+        self.tables = (plan.instructions, plan.args, plan.pulls)
+        self._free: dict[int, queue.SimpleQueue] = {}
+        self._accumulators: dict[int, queue.SimpleQueue] = {}
+
+    def workspace(self, panels: int) -> _Borrowed:
+        """A workspace for tiles of so many panels, for a ``with`` block."""
+        return _Borrowed(self._free.setdefault(panels, queue.SimpleQueue()), self, panels)
+
+    def make(self, panels: int) -> _Workspace:
+        plan, rows = self.plan, panels * PANEL
+
+        def empty(units: int) -> np.ndarray:
+            return np.zeros(max(1, units) * rows, dtype=self.dtype)
+
+        scales = (
+            empty(plan.n_scales),
+            np.zeros(plan.n_scales * rows),
+            empty(plan.n_scales),
+            empty(plan.n_scales),
+        )
+        buffers = (empty(plan.n_values), scales, empty(plan.n_factors), empty(plan.max_units))
+        return _Workspace(buffers, empty(plan.max_units), empty(plan.n_slots))
+
+    def accumulators(self, n_weights: int, n_lanes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Zeroed (lanes, weights) and (lanes, leaf statistics)."""
+        try:
+            return self._accumulators.setdefault(n_lanes, queue.SimpleQueue()).get_nowait()
+        except queue.Empty:
+            edges = np.zeros((n_lanes, n_weights), dtype=self.dtype)
+            return edges, np.zeros((n_lanes, self.plan.n_leaf_out))
+
+    def give_accumulators(self, edges: np.ndarray, leaf_out: np.ndarray) -> None:
+        self._accumulators[len(edges)].put((edges, leaf_out))
+
+
+class _Borrowed:
+    def __init__(self, free: queue.SimpleQueue, bench: _Bench, panels: int) -> None:
+        self._free, self._bench, self._panels = free, bench, panels
+
+    def __enter__(self) -> _Workspace:
+        try:
+            self._space = self._free.get_nowait()
+        except queue.Empty:
+            self._space = self._bench.make(self._panels)
+        return self._space
+
+    def __exit__(self, *_: object) -> None:
+        self._free.put(self._space)
+
+
+def _cuts(n_tiles: int, n_lanes: int) -> list[tuple[int, int]]:
+    """Lane i's first and last tile; lengths differ by one at most."""
+    ends = np.linspace(0, n_tiles, n_lanes + 1).round().astype(int).tolist()
+    return list(zip(ends[:-1], ends[1:], strict=True))
+
+
+def _task(function, *args):
+    return lambda: function(*args)

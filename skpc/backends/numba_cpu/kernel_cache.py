@@ -1,0 +1,106 @@
+"""Compiled kernels on disk, keyed by the text of every kernel file.
+
+numba's own cache looks at the file that defines a function, not at the files of the
+functions it calls, so an edited helper would run stale. Here one hash over all files of
+this folder (and numba's version) names the folder of the cache: an edit anywhere means
+another folder. The cache lies in the package folder, or in the user's cache folder where
+that one cannot be written. This is the only file that touches numba's internals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import numba
+from numba.core import caching
+
+_FOLDER = Path(__file__).parent
+
+
+def source_hash(folder: Path = _FOLDER) -> str:
+    """Hash of the names and texts of all kernel files, and of the versions they compile with."""
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:2]}".encode())
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder(hashed: str) -> Path:
+    """The first of the candidate folders that can be written."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        candidates = [Path(os.environ["NUMBA_CACHE_DIR"]) / "skpc"]
+    else:
+        candidates = [
+            _FOLDER / "__pycache__",
+            Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skpc",
+            Path(tempfile.gettempdir()) / f"skpc-{os.getuid() if hasattr(os, 'getuid') else 0}",
+        ]
+    for base in candidates:
+        folder = base / f"kernels-{hashed}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError:
+            continue
+    raise RuntimeError(
+        "No folder for compiled kernels can be written; set NUMBA_CACHE_DIR to one that can."
+    )
+
+
+_HASH = source_hash()
+
+
+class _Locator(caching._CacheLocator):
+    def __init__(self, py_func, py_file) -> None:
+        self._line = py_func.__code__.co_firstlineno
+
+    def get_cache_path(self):
+        return str(_folder())
+
+    def get_source_stamp(self):
+        return _HASH
+
+    def get_disambiguator(self):
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        return cls(py_func, py_file)
+
+
+class _Impl(caching.CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012 - numba's own spelling
+
+
+class _Cache(caching.FunctionCache):
+    _impl_class = _Impl
+
+
+_found: list[Path] = []
+_lock = threading.Lock()
+
+
+def _folder() -> Path:
+    with _lock:
+        if not _found:
+            _found.append(cache_folder(_HASH))
+        return _found[0]
+
+
+def kernel(function):
+    """A function that other kernels call: compiled into each of them, never stored alone."""
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def entry_kernel(function):
+    """A kernel that Python calls, kept on disk together with all it calls."""
+    dispatcher = kernel(function)
+    dispatcher._cache = _Cache(function)
+    return dispatcher

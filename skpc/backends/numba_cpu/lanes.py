@@ -1,0 +1,67 @@
+"""Threads for lanes of work: kernels release the GIL, so plain threads run side by side."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+_lock = threading.Lock()
+
+
+def _forget_pools() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pools)
+
+
+def allowed_threads(n_jobs: int | None) -> int:
+    """Threads to use: the allowed cores for None, and one inside a joblib worker."""
+    cores = joblib.cpu_count()
+    if n_jobs is None:
+        backend, _ = joblib.parallel.get_active_backend()
+        nested = getattr(backend, "nesting_level", 0) or 0
+        return 1 if nested > 0 else cores
+    return max(1, cores + 1 + n_jobs) if n_jobs < 0 else n_jobs
+
+
+def run_lanes(tasks: Sequence[Callable[[], None]], n_threads: int) -> None:
+    """Run every task once; thread i takes tasks i, i + n_threads, …
+
+    Which thread runs a task changes nothing in its result. A pool belongs to the process
+    that made it: after a fork a new one is made.
+    """
+    n_threads = min(n_threads, len(tasks))
+    if n_threads <= 1:
+        for task in tasks:
+            task()
+        return
+
+    def share(first: int) -> None:
+        for task in tasks[first::n_threads]:
+            task()
+
+    pool = _pool(n_threads - 1)
+    others = [pool.submit(share, i) for i in range(1, n_threads)]
+    try:
+        share(0)
+    finally:
+        errors = [f.exception() for f in others]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _pool(size: int) -> ThreadPoolExecutor:
+    with _lock:
+        if size not in _pools:
+            _pools[size] = ThreadPoolExecutor(size, thread_name_prefix="skpc-lane")
+        return _pools[size]

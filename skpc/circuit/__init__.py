@@ -1,0 +1,25 @@
+"""What a circuit is: nodes, the checked `Circuit`, and its flat form.
+
+Here live structure and numbers: `Program`, `Parameters`, `Statistics`, renormalisation.
+Nothing here computes on data, learns, or knows a backend.
+"""
+
+from .circuit import Circuit
+from .nodes import Input, Node, Product, Sum
+from .parameters import Parameters
+from .program import Program
+from .renormalise import log_partition, renormalise
+from .statistics import Statistics
+
+__all__ = [
+    "Circuit",
+    "Input",
+    "Node",
+    "Parameters",
+    "Product",
+    "Program",
+    "Statistics",
+    "Sum",
+    "log_partition",
+    "renormalise",
+]

@@ -1,0 +1,74 @@
+"""What one pass over data says: sums that add, whatever the split of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .program import Program
+
+
+class Statistics:
+    """Expected sufficient statistics, in the layout of :class:`Parameters`.
+
+    A monoid: statistics of two sets of rows add to those of both. All entries are sums
+    over rows times their weights, never means.
+
+    Attributes
+    ----------
+    log_likelihood : float
+        Sum of w · log p(x), nats.
+    weight : float
+        Sum of w, rows.
+    flows : ndarray of shape (n_weights,), float64
+        Sum of w · F_nc(x): how often the edge is used [MATH: F = ∂ log p / ∂ log θ].
+    leaves : list of ndarray of shape (family units, 1 + n_statistics), float64
+        Column 0: the flow of the unit over rows where its cell is present. The others:
+        that flow times the sufficient statistics of the cell.
+    """
+
+    def __init__(
+        self,
+        log_likelihood: float,
+        weight: float,
+        flows: np.ndarray,
+        leaves: Sequence[np.ndarray],
+    ) -> None:
+        self.log_likelihood = float(log_likelihood)
+        self.weight = float(weight)
+        self.flows = flows
+        self.leaves = list(leaves)
+
+    @classmethod
+    def zeros(cls, program: Program) -> Statistics:
+        """The statistics of no rows."""
+        leaves = [
+            np.zeros((n, 1 + f.n_statistics))
+            for f, n in zip(program.families, program.family_units, strict=True)
+        ]
+        return cls(0.0, 0.0, np.zeros(program.n_weights), leaves)
+
+    def __add__(self, other: Statistics) -> Statistics:
+        return Statistics(
+            self.log_likelihood + other.log_likelihood,
+            self.weight + other.weight,
+            self.flows + other.flows,
+            [a + b for a, b in zip(self.leaves, other.leaves, strict=True)],
+        )
+
+    def scaled(self, factor: float) -> Statistics:
+        """Every sum times a factor."""
+        return Statistics(
+            factor * self.log_likelihood,
+            factor * self.weight,
+            factor * self.flows,
+            [factor * a for a in self.leaves],
+        )
+
+    def mean(self) -> Statistics:
+        """Means a row: sums divided by the total weight (zeros when there is none)."""
+        return self.scaled(1.0 / self.weight if self.weight > 0 else 0.0)
+
+    def __repr__(self) -> str:
+        return f"Statistics(log_likelihood={self.log_likelihood:.6g}, weight={self.weight:.6g})"

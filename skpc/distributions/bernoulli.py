@@ -1,0 +1,60 @@
+"""Bernoulli leaves: a coin."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from skpc.distributions.base import FloatArray
+from skpc.distributions.finite import FiniteDistribution
+
+
+@dataclass(frozen=True)
+class Bernoulli(FiniteDistribution):
+    """A binary variable: s(x) = x, the mean is the probability of 1, the natural its logit.
+
+    Unconstrained coordinates are the logits.
+
+    References
+    ----------
+    Wainwright and Jordan (2008), "Graphical Models, Exponential Families, and Variational
+    Inference", table 3.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpc.distributions import Bernoulli
+    >>> np.exp(Bernoulli().log_density([[0.25], [1.0]], [0, 1, np.nan]))
+    array([[0.75, 0.25, 1.  ],
+           [0.  , 1.  , 1.  ]])
+    """
+
+    name: ClassVar[str] = "bernoulli"
+    n_states = 2
+    n_statistics = 1
+    support = "0 and 1"
+
+    def statistics(self, x: npt.ArrayLike) -> FloatArray:
+        return (np.asarray(x, dtype=np.float64) == 1.0).astype(np.float64)[np.newaxis]
+
+    def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
+        return np.logaddexp(0.0, np.asarray(natural, dtype=np.float64)[..., 0])
+
+    def natural_parameters(self, mean: npt.ArrayLike) -> FloatArray:
+        mean = np.asarray(mean, dtype=np.float64)
+        with np.errstate(divide="ignore"):
+            return np.log(mean) - np.log1p(-mean)
+
+    def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
+        return np.exp(-np.logaddexp(0.0, -np.asarray(natural, dtype=np.float64)))
+
+    def project(self, mean: npt.ArrayLike) -> FloatArray:
+        return np.clip(np.asarray(mean, dtype=np.float64), 0.0, 1.0)
+
+    def probabilities(self, mean: npt.ArrayLike) -> FloatArray:
+        mean = np.asarray(mean, dtype=np.float64)
+        return np.concatenate([1.0 - mean, mean], axis=-1)
+
+    def mean_from_probabilities(self, probabilities: npt.ArrayLike) -> FloatArray:
+        return np.asarray(probabilities, dtype=np.float64)[..., 1:]

@@ -1,0 +1,115 @@
+"""Categorical leaves: a die."""
+
+import operator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from skpc.distributions.base import FloatArray
+from skpc.distributions.finite import FiniteDistribution
+
+_EPSILON = np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Categorical(FiniteDistribution):
+    """A variable with states 0, ..., n_states - 1: s(x) is one-hot, the mean the probabilities.
+
+    The statistics are overcomplete: a constant added to all natural parameters changes nothing,
+    and `natural_parameters` returns the logarithms of the probabilities, where A is 0.
+    Unconstrained coordinates are these logits.
+
+    Parameters
+    ----------
+    n_states : int
+        Number of states, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If `n_states` is below 1.
+    TypeError
+        If `n_states` is not a whole number.
+
+    References
+    ----------
+    Wainwright and Jordan (2008), "Graphical Models, Exponential Families, and Variational
+    Inference", example 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpc.distributions import Categorical
+    >>> die = Categorical(3)
+    >>> np.exp(die.log_density([0.5, 0.5, 0.0], [0, 1, 2, np.nan]))
+    array([0.5, 0.5, 0. , 1. ])
+    >>> die.moments_prior([0, 0, 1], pseudocount=0).round(3)
+    array([0.667, 0.333, 0.   ])
+    >>> die == Categorical(3)
+    True
+    """
+
+    n_states: int
+    name: ClassVar[str] = "categorical"
+
+    def __post_init__(self) -> None:
+        # A NumPy integer would not survive JSON.
+        object.__setattr__(self, "n_states", operator.index(self.n_states))
+        if self.n_states < 1:
+            raise ValueError(f"n_states must be at least 1, got {self.n_states}")
+
+    @property
+    def n_statistics(self) -> int:
+        return self.n_states
+
+    @property
+    def support(self) -> str:
+        return f"the whole numbers 0 to {self.n_states - 1}"
+
+    def statistics(self, x: npt.ArrayLike) -> FloatArray:
+        x = np.asarray(x, dtype=np.float64)
+        states = np.arange(self.n_states).reshape(-1, *[1] * x.ndim)
+        return (states == x).astype(np.float64)
+
+    def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
+        natural = np.asarray(natural, dtype=np.float64)
+        largest = natural.max(axis=-1)
+        return largest + np.log(np.exp(natural - largest[..., np.newaxis]).sum(axis=-1))
+
+    def natural_parameters(self, mean: npt.ArrayLike) -> FloatArray:
+        with np.errstate(divide="ignore"):
+            return np.log(np.asarray(mean, dtype=np.float64))
+
+    def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
+        natural = np.asarray(natural, dtype=np.float64)
+        mass = np.exp(natural - natural.max(axis=-1, keepdims=True))
+        return mass / mass.sum(axis=-1, keepdims=True)
+
+    def project(self, mean: npt.ArrayLike) -> FloatArray:
+        """Drop negative mass and rescale the rest, which is nearest in the sense of KL.
+
+        A row without any mass becomes uniform.
+
+        Parameters
+        ----------
+        mean : array-like of shape (..., n_states)
+
+        Returns
+        -------
+        ndarray of shape (..., n_states)
+        """
+        mass = np.maximum(np.asarray(mean, dtype=np.float64), 0.0)
+        total = mass.sum(axis=-1, keepdims=True)
+        mass = np.where(total > 0, mass, 1.0)
+        total = np.where(total > 0, total, self.n_states)
+        # A sum that is one up to rounding stays, so that projecting twice is projecting once.
+        normalised = np.abs(total - 1.0) <= self.n_states * _EPSILON
+        return np.where(normalised, mass, mass / total)
+
+    def probabilities(self, mean: npt.ArrayLike) -> FloatArray:
+        return np.asarray(mean, dtype=np.float64)
+
+    def mean_from_probabilities(self, probabilities: npt.ArrayLike) -> FloatArray:
+        return np.asarray(probabilities, dtype=np.float64)

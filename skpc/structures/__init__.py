@@ -1,0 +1,49 @@
+"""Structures: recipes that turn data into a circuit.
+
+Here live structure learning (which nodes, over which columns) and the names of the structures.
+Start values, training and anything that reads or writes parameters do not.
+"""
+
+from sklearn.base import clone
+
+from .base import Structure
+from .hclt import HCLT
+
+STRUCTURES = {"hclt": HCLT}
+
+__all__ = ["HCLT", "STRUCTURES", "Structure", "resolve_structure"]
+
+
+def resolve_structure(structure):
+    """A new structure object from a name or an object.
+
+    Parameters
+    ----------
+    structure : str or Structure
+        A name in `STRUCTURES`, or an object, which is cloned and never changed.
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> from skpc.structures import HCLT, resolve_structure
+    >>> resolve_structure("hclt")
+    HCLT()
+    >>> resolve_structure(HCLT(n_components=8))
+    HCLT(n_components=8)
+    """
+    if isinstance(structure, Structure):
+        return clone(structure)
+    if isinstance(structure, str) and structure in STRUCTURES:
+        return STRUCTURES[structure]()
+    names = ", ".join(repr(name) for name in sorted(STRUCTURES))
+    raise ValueError(
+        f"structure={structure!r} is unknown; give one of {names} or a Structure object."
+    )

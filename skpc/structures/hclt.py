@@ -1,0 +1,156 @@
+"""Hidden Chow-Liu trees."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skpc.circuit import Circuit, Input, Product, Sum
+
+from .base import Structure
+from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
+from .mutual_information import affordable_rows, check_weight, pairwise_mutual_information
+from .row_sample import stratified_row_sample
+
+
+class HCLT(Structure):
+    """Hidden Chow-Liu tree: a tree of latent variables, each emitting one column.
+
+    The columns are joined by the spanning tree of largest mutual information [1]_; then every
+    column moves below a latent variable of its own, and the latent variables take over the tree
+    [2]_. It is rooted at its centre, which gives the circuit the fewest levels.
+
+    Parameters
+    ----------
+    n_components : int, optional
+        States of every latent variable; None takes the estimator's.
+    n_bins : int or "auto", default="auto"
+        Largest number of quantile bins in which a continuous column is counted; "auto" is
+        between 2 and 10, fewer for few rows or more than 800 columns.
+    max_rows : int, None or "auto", default="auto"
+        Rows that are counted, a sample by weight if there are more; None counts all. "auto" counts
+        as many as take about ten seconds, and at least 10 000: for example 94 000 rows of 1000
+        binary columns.
+
+    Notes
+    -----
+    The informations are corrected for their bias, which draws edges to columns with many states.
+    On 500 rows of 24 mixed columns (binary, 12 states, continuous) the tree then holds 3.88 of the
+    4.00 nats of the best tree, instead of 3.61; on binary tables it makes no difference. Smoothing
+    the counts does not replace it: one row a cell helps as much there, but leaves 1 of 17 nats on
+    pixels of 256 states.
+
+    References
+    ----------
+    .. [1] C. K. Chow and C. N. Liu, "Approximating discrete probability distributions with
+       dependence trees", IEEE Transactions on Information Theory 14, 1968.
+    .. [2] A. Liu and G. Van den Broeck, "Tractable regularization of probabilistic circuits",
+       NeurIPS 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpc.distributions import Bernoulli
+    >>> from skpc.structures import HCLT
+    >>> X = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float)
+    >>> HCLT().build(X, [Bernoulli()] * 3, n_components=4)
+    Circuit(n_variables=3, ...)
+    """
+
+    def __init__(self, n_components=None, n_bins="auto", max_rows="auto"):
+        self.n_components = n_components
+        self.n_bins = n_bins
+        self.max_rows = max_rows
+
+    def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
+        """Learn the tree and make its circuit.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_variables), float64
+            Encoded rows: codes 0, 1, ... in discrete columns, NaN where a cell is missing.
+        distributions : sequence of length n_variables, of Distribution
+            The leaf family of each column; `n_states` is None for continuous ones.
+        n_components : int
+            States of every latent variable, where the structure has no number of its own.
+        sample_weight : array of shape (n_rows,), optional
+            A weight of 2 equals two rows, a weight of 0 equals absence.
+        random_state : int, numpy RandomState or None
+            Draws the counted rows where there are more than max_rows.
+
+        Returns
+        -------
+        Circuit
+        """
+        n_components = self.resolve_n_components(n_components)
+        edges = self.learn_tree(X, distributions, sample_weight, random_state)
+        return tree_circuit(edges, distributions, n_components)
+
+    def learn_tree(self, X, distributions, sample_weight=None, random_state=None):
+        """The Chow-Liu tree of the columns.
+
+        Parameters
+        ----------
+        X, distributions, sample_weight, random_state
+            As in `build`.
+
+        Returns
+        -------
+        array of shape (n_variables - 1, 2), int
+            Edges.
+        """
+        n_states = [distribution.n_states for distribution in distributions]
+        if self.max_rows == "auto":
+            max_rows = affordable_rows(n_states, self.n_bins)
+        elif self.max_rows is None:
+            max_rows = np.inf
+        elif isinstance(self.max_rows, (int, np.integer)) and self.max_rows >= 1:
+            max_rows = self.max_rows
+        else:
+            raise ValueError(
+                f"max_rows={self.max_rows!r} must be 'auto', None or an integer of at least 1."
+            )
+        kept, weight = check_weight(sample_weight, len(X))
+        if weight.size > max_rows:
+            draws = stratified_row_sample(weight, max_rows, check_random_state(random_state))
+            if kept is None:
+                sample_weight = draws
+            else:
+                sample_weight = np.zeros(len(X))
+                sample_weight[kept] = draws
+        information = pairwise_mutual_information(
+            X,
+            n_states,
+            sample_weight=sample_weight,
+            n_bins=self.n_bins,
+            bias_correction=True,
+        )
+        return maximum_spanning_tree(information)
+
+
+def tree_circuit(edges, distributions, n_components):
+    """Circuit of a tree of latent variables, each emitting one column.
+
+    The node of a column is a vector over the states of its latent variable: its leaf times one
+    dense sum a child, the transition to the child's latent variable.
+
+    Parameters
+    ----------
+    edges : array of shape (n_variables - 1, 2), int
+    distributions : sequence of length n_variables, of Distribution
+    n_components : int
+
+    Returns
+    -------
+    Circuit
+    """
+    parents, order = rooted_tree(edges, tree_centre(edges))
+    factors = [
+        [Input(variable, distribution, n_components)]
+        for variable, distribution in enumerate(distributions)
+    ]
+    for variable in order[::-1]:
+        parts = factors[variable]
+        node = parts[0] if len(parts) == 1 else Product(parts)
+        if parents[variable] < 0:
+            return Circuit(Sum([node], 1))
+        factors[parents[variable]].append(Sum([node], n_components))
+    raise ValueError("edges have no root; a tree is needed.")

@@ -1,0 +1,288 @@
+from collections import defaultdict
+from time import perf_counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skpc.structures import mutual_information as module
+from skpc.structures.mutual_information import (
+    affordable_rows,
+    default_n_bins,
+    encode_column,
+    pairwise_mutual_information,
+    quantile_edges,
+)
+
+
+def naive_pair(x, y, weight, smoothing=0.0):
+    """Row by row, from the definition; the states are those that occur in a column."""
+    states_x, states_y = set(x[~np.isnan(x)]), set(y[~np.isnan(y)])
+    joint = defaultdict(float, {(a, b): smoothing for a in states_x for b in states_y})
+    for a, b, w in zip(x, y, weight):
+        if not (np.isnan(a) or np.isnan(b)):
+            joint[a, b] += w
+    total = sum(joint.values())
+    left, right = defaultdict(float), defaultdict(float)
+    for (a, b), count in joint.items():
+        left[a] += count
+        right[b] += count
+    return sum(
+        count / total * np.log(count * total / (left[a] * right[b]))
+        for (a, b), count in joint.items()
+        if count > 0
+    )
+
+
+def naive(X, weight=None, smoothing=0.0):
+    weight = np.ones(len(X)) if weight is None else weight
+    X, weight = X[weight > 0], weight[weight > 0]
+    return np.array([[naive_pair(x, y, weight, smoothing) for y in X.T] for x in X.T])
+
+
+def naive_quantile_bins(x, n_bins):
+    """Bins by counting rows one at a time, in the repeated data."""
+    ordered = np.sort(x)
+    if np.unique(x).size <= n_bins:
+        return np.unique(x, return_inverse=True)[1]
+    edges = set()
+    for k in range(1, n_bins):
+        position = next(i for i in range(x.size) if (i + 1) * n_bins >= k * x.size)
+        edges.add(ordered[position])
+    edges.discard(ordered[-1])
+    return np.array([sum(edge < value for edge in edges) for value in x])
+
+
+def discrete_table(rng, n_rows, n_states, missing=0.0):
+    """Columns that follow a shared hidden cause, so that informations are far from 0."""
+    cause = rng.uniform(size=(n_rows, 1))
+    noise = rng.uniform(size=(n_rows, len(n_states)))
+    X = np.floor((0.5 * cause + 0.5 * noise) * np.array(n_states))
+    X[rng.uniform(size=X.shape) < missing] = np.nan
+    return X
+
+
+N_STATES = [2, 2, 3, 5, 20, 21, 60, 2]
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+@pytest.mark.parametrize("weights", ["none", "integer", "constant", "real"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_discrete_against_naive(missing, weights, smoothing):
+    rng = np.random.default_rng(0)
+    X = discrete_table(rng, 150, N_STATES, missing)
+    X[:, -1] = rng.integers(0, 2, 150)  # complete beside columns with missing cells
+    weight = {
+        "none": None,
+        "integer": rng.integers(0, 4, 150).astype(float),
+        "constant": np.full(150, 0.3),
+        "real": rng.gamma(1.0, size=150) * (rng.uniform(size=150) > 0.1),
+    }[weights]
+    information = pairwise_mutual_information(
+        X, N_STATES, sample_weight=weight, smoothing=smoothing
+    )
+    np.testing.assert_allclose(information, naive(X, weight, smoothing), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(information, information.T)
+
+
+def naive_bias(x, y, weight):
+    both = ~(np.isnan(x) | np.isnan(y)) & (weight > 0)
+    cells = np.unique(np.column_stack([x, y])[both], axis=0)
+    s, t = np.unique(x[both]).size, np.unique(y[both]).size
+    return (len(cells) - s - t + 1) / (2 * weight[both].sum())
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+@pytest.mark.parametrize("unit", [1, 0.01])
+def test_bias_correction(missing, unit):
+    rng = np.random.default_rng(8)
+    X = discrete_table(rng, 150, N_STATES, missing)
+    weight = rng.integers(0, 4, 150)
+    information = pairwise_mutual_information(
+        X, N_STATES, sample_weight=weight * unit, bias_correction=True
+    )
+    rows = weight if unit == 1 else (weight > 0) * weight / weight[weight > 0].mean()
+    bias = np.array([[naive_bias(x, y, rows) for y in X.T] for x in X.T])
+    np.testing.assert_allclose(information, naive(X, weight) - bias, rtol=0, atol=1e-12)
+
+
+def test_bias_correction_of_independent_columns():
+    rng = np.random.default_rng(9)
+    X = np.column_stack([rng.integers(0, 5, (2000, 60)), rng.integers(0, 30, (2000, 2))])
+    n_states = [5] * 60 + [30] * 2
+    pairs = np.triu_indices(62, 1)
+    raw = pairwise_mutual_information(X, n_states)[pairs].mean()
+    corrected = pairwise_mutual_information(X, n_states, bias_correction=True)[pairs].mean()
+    assert raw > 0.004
+    assert abs(corrected) < 0.0004
+
+
+def test_bias_correction_of_columns_without_information():
+    X = np.array([[0, np.nan, 1, np.nan], [1, np.nan, 1, 0], [0, np.nan, 1, np.nan]])
+    information = pairwise_mutual_information(X, [2] * 4, bias_correction=True)
+    assert (information[:, 1:] == 0).all()
+    assert pairwise_mutual_information(X[:0], [2] * 4, bias_correction=True).shape == (4, 4)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_blocks_of_rows_and_columns(monkeypatch, missing):
+    rng = np.random.default_rng(1)
+    X = discrete_table(rng, 120, N_STATES, missing)
+    whole = pairwise_mutual_information(X, N_STATES)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(module, "BLOCK_STATES", 20)
+    np.testing.assert_array_equal(pairwise_mutual_information(X, N_STATES), whole)
+
+
+def test_both_ways_of_counting_agree(monkeypatch):
+    rng = np.random.default_rng(2)
+    X = discrete_table(rng, 300, [9] * 6, 0.1)
+    by_products = pairwise_mutual_information(X, [9] * 6, smoothing=0.5)
+    monkeypatch.setattr(module, "MAX_MATRIX_STATES", 1)
+    by_pairs = pairwise_mutual_information(X, [9] * 6, smoothing=0.5)
+    np.testing.assert_allclose(by_pairs, by_products, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.01])
+def test_tables_larger_than_the_rows_are_not_made(smoothing):
+    X = np.arange(500.0).repeat(2)[:, None] * [1, 1]
+    X[:, 1] = X[::-1, 1]
+    information = pairwise_mutual_information(X, [10**5] * 2, smoothing=smoothing)
+    if smoothing == 0:
+        np.testing.assert_allclose(information, np.log(500), rtol=1e-12)
+    np.testing.assert_allclose(information[0, 1], naive_pair(*X.T, np.ones(1000), smoothing))
+
+
+@pytest.mark.parametrize("n_bins", [2, 5])
+def test_continuous_against_naive(n_bins):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(90, 4))
+    X[:, 1] += X[:, 0]
+    X[:, 2] = np.maximum(X[:, 0] + X[:, 2], 0)  # half of it one value
+    X[:, 3] = rng.integers(0, 3, 90)
+    weight = rng.integers(0, 3, 90)
+    binned = np.column_stack([naive_quantile_bins(x.repeat(weight), n_bins) for x in X.T])
+    information = pairwise_mutual_information(X, [None] * 4, sample_weight=weight, n_bins=n_bins)
+    np.testing.assert_allclose(information, naive(binned), rtol=0, atol=1e-12)
+
+
+def test_continuous_with_missing_cells():
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(80, 2)) @ [[1.0, 0.8], [0.0, 0.6]]
+    X[rng.uniform(size=X.shape) < 0.3] = np.nan
+    binned = np.full_like(X, np.nan)
+    for column in range(2):
+        present = ~np.isnan(X[:, column])
+        binned[present, column] = naive_quantile_bins(X[present, column], 4)
+    information = pairwise_mutual_information(X, [None] * 2, n_bins=4)
+    np.testing.assert_allclose(information, naive(binned), rtol=0, atol=1e-12)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(-3, 8), st.integers(0, 4)), min_size=1, max_size=30),
+    st.integers(2, 6),
+)
+def test_weighted_quantiles_are_those_of_repeated_rows(rows, n_bins):
+    values, counts = np.array(rows, dtype=float).T
+    if counts.sum() == 0:
+        return
+    kept = counts > 0
+    repeated = values.repeat(counts.astype(int))
+    edges = quantile_edges(values[kept], counts[kept], n_bins)
+    np.testing.assert_array_equal(edges, quantile_edges(repeated, np.ones(repeated.size), n_bins))
+    bins = np.searchsorted(edges, repeated)
+    np.testing.assert_array_equal(bins, naive_quantile_bins(repeated, n_bins))
+    assert np.unique(bins).size == edges.size + 1 <= n_bins
+
+
+@pytest.mark.parametrize("n_bins", ["auto", 3])
+def test_weights_are_repeated_rows(n_bins):
+    rng = np.random.default_rng(5)
+    X = np.column_stack([discrete_table(rng, 200, [2, 4, 40], 0.1), rng.normal(size=(200, 2))])
+    n_states = [2, 4, 40, None, None]
+    weight = rng.integers(0, 5, 200)
+    weighted = pairwise_mutual_information(X, n_states, sample_weight=weight, n_bins=n_bins)
+    repeated = pairwise_mutual_information(X.repeat(weight, axis=0), n_states, n_bins=n_bins)
+    np.testing.assert_allclose(weighted, repeated, rtol=0, atol=1e-12)
+
+
+def test_weights_beyond_float32():
+    X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
+    weight = np.array([2.0**30 + 1, 2.0**30, 2.0**30, 2.0**30 + 1])
+    information = pairwise_mutual_information(X, [2, 2], sample_weight=weight)
+    excess = 1 / (2 * weight.sum())  # p(a, b) = 1/4 +- excess
+    assert information[0, 1] < 16 * excess**2 + 1e-15
+    np.testing.assert_allclose(np.diag(information), np.log(2), rtol=1e-12)
+
+
+def test_constant_and_missing_columns_are_exactly_zero():
+    rng = np.random.default_rng(6)
+    X = np.column_stack([rng.integers(0, 2, 33), np.ones(33), np.full(33, np.nan), np.zeros(33)])
+    X[:5, 3] = np.nan
+    for n_states in ([2, 2, 2, 2], [2, None, None, 3]):
+        for smoothing in (0.0, 0.2):
+            information = pairwise_mutual_information(X, n_states, smoothing=smoothing)
+            assert (information[:, 1:] == 0).all()
+            assert (information[1:] == 0).all()
+    # Constant on the rows of the pair only.
+    X = np.column_stack([rng.integers(0, 2, 33), np.arange(33) < 5]).astype(float)
+    X[:5, 0] = np.nan
+    assert pairwise_mutual_information(X, [2, 2])[0, 1] == 0
+
+
+def test_columns_never_observed_together():
+    X = np.array([[0, np.nan], [1, np.nan], [np.nan, 0], [np.nan, 1]])
+    np.testing.assert_allclose(pairwise_mutual_information(X, [2, 2]), np.log(2) * np.eye(2))
+
+
+def test_no_rows_of_positive_weight():
+    X = np.ones((3, 2))
+    assert (pairwise_mutual_information(X, [2, None], sample_weight=np.zeros(3)) == 0).all()
+
+
+def test_infinite_values_are_the_outermost():
+    X = np.array([-np.inf, -1, 0, 1, np.inf])[:, None]
+    codes, size = encode_column(X[:, 0], np.ones(5), 0, None, 5)
+    assert size == 5
+    np.testing.assert_array_equal(codes, np.arange(5))
+
+
+def test_default_n_bins():
+    assert [default_n_bins(w, 10) for w in (1, 20, 150, 500, 10**6)] == [2, 2, 5, 10, 10]
+    assert [default_n_bins(10**6, v) for v in (800, 1000, 10**4)] == [10, 8, 3]
+    assert default_n_bins(10**6, 0) == 10
+
+
+def test_affordable_rows():
+    assert affordable_rows([256] * 784) == 10_000
+    assert affordable_rows([2] * 10) > affordable_rows([None] * 10) > affordable_rows([None] * 100)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_states": [2]}, "n_states has 1 entries for X of shape"),
+        ({"n_states": [2, 1]}, "values from 0 to 1 in column 1, a discrete column of 1 states"),
+        ({"X": np.array([[0, 0.5]])}, "no integers in column 1"),
+        ({"X": np.array([[0.0, -1.0]])}, "values from -1 to -1 in column 1"),
+        ({"sample_weight": [1.0]}, "sample_weight has shape"),
+        ({"sample_weight": [1.0, -1.0]}, "negative"),
+        ({"sample_weight": [1.0, np.nan]}, "non-finite"),
+        ({"smoothing": -1.0}, "smoothing=-1.0"),
+        ({"n_bins": 1}, "n_bins=1"),
+    ],
+)
+def test_errors(change, message):
+    arguments = {"X": np.array([[0.0, 0.0], [1.0, 1.0]]), "n_states": [2, 2]} | change
+    with pytest.raises(ValueError, match=message):
+        pairwise_mutual_information(**arguments)
+
+
+def test_speed():
+    """A loop over the pairs and their rows would take minutes."""
+    X = np.random.default_rng(7).normal(size=(2000, 150))
+    start = perf_counter()
+    pairwise_mutual_information(X, [None] * 150)
+    assert perf_counter() - start < 10
