@@ -7,7 +7,8 @@ from skpc.circuit import Circuit, Input, Product, Sum
 
 from .base import Structure
 from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
-from .mutual_information import affordable_rows, check_weight, pairwise_mutual_information
+from .column_codes import check_weight
+from .mutual_information import affordable_rows, pairwise_mutual_information
 from .row_sample import stratified_row_sample
 
 

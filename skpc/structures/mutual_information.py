@@ -5,6 +5,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from scipy.special import xlogy
 
+from .column_codes import check_weight, encode_column, resolve_n_bins
+
 # A pair of columns with s states each costs 2 (s - 1)^2 operations a row as a matrix product and
 # about 5 ns a row as a bincount. At the 150 GFLOP/s of two laptop cores they break even near
 # s = 20; columns with more states are counted pair by pair.
@@ -15,8 +17,6 @@ BLOCK_STATES = 2048
 BLOCK_ROWS = 4096
 # float32 holds every integer up to here.
 EXACT_FLOAT32 = 2**24
-# 1000 columns in 8 bins, at 20 000 rows about ten seconds on two cores.
-BINNED_STATES = 8000
 
 
 def pairwise_mutual_information(
@@ -34,11 +34,11 @@ def pairwise_mutual_information(
         counted, its marginals included, over the rows in which both cells are present.
     n_states : sequence of length n_columns, of int or None
         The number of states of a discrete column, None for a continuous one, which is cut at its
-        weighted quantiles (see `quantile_edges`).
+        weighted quantiles (`column_codes.quantile_edges`).
     sample_weight : array of shape (n_rows,), optional
         A weight of 2 equals two rows, a weight of 0 equals absence.
     n_bins : int or "auto"
-        The largest number of bins of a continuous column; see `default_n_bins`.
+        The largest number of bins of a continuous column; see `column_codes.default_n_bins`.
     smoothing : float
         Rows added to every cell of every pair's table. States that never occur have no cells, so
         a constant column keeps a value of exactly 0.
@@ -119,43 +119,6 @@ def pairwise_mutual_information(
     return information if bias_correction else np.maximum(information, 0.0)
 
 
-def default_n_bins(total_weight, n_columns):
-    """Number of bins for continuous columns, between 2 and 10.
-
-    A table of two binned columns keeps five rows a cell, so that 150 rows have 5 bins, 500 or more
-    rows 10; and all columns together have at most 8000 bins, or three each, the fewest in which a
-    dependence symmetric about the median does not vanish.
-
-    Parameters
-    ----------
-    total_weight : float
-        Rows, or the sum of their weights.
-    n_columns : int
-        Number of continuous columns.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> default_n_bins(150, 4), default_n_bins(20_000, 100), default_n_bins(20_000, 1000)
-    (5, 10, 8)
-    """
-    by_rows = int(min(10, np.sqrt(total_weight / 5)))
-    by_columns = max(3, BINNED_STATES // max(n_columns, 1))
-    return max(2, min(by_rows, by_columns))
-
-
-def resolve_n_bins(n_bins, total_weight, n_states):
-    """An explicit number of bins, checked, or the default one."""
-    if isinstance(n_bins, str) and n_bins == "auto":
-        return default_n_bins(total_weight, sum(states is None for states in n_states))
-    if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 2):
-        raise ValueError(f"n_bins={n_bins!r} must be 'auto' or an integer of at least 2.")
-    return n_bins
-
-
 def affordable_rows(n_states, n_bins="auto"):
     """Rows that `pairwise_mutual_information` counts in some ten seconds on two laptop cores.
 
@@ -186,122 +149,6 @@ def affordable_rows(n_states, n_bins="auto"):
     product = (sizes[narrow] - 1).sum() ** 2 / 150
     bincounts = 5 * n_wide * (n_columns - (n_wide - 1) / 2)
     return max(10_000, int(10e9 / (encoding + product + bincounts)))
-
-
-def check_weight(sample_weight, n_rows):
-    """Split weights into the kept rows and their weights.
-
-    Parameters
-    ----------
-    sample_weight : array of shape (n_rows,) or None
-    n_rows : int
-
-    Returns
-    -------
-    kept : boolean array of shape (n_rows,) or None
-        None when no row has weight 0.
-    weight : array of shape (n_kept,), float64
-    """
-    if sample_weight is None:
-        return None, np.ones(n_rows)
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight has shape {weight.shape}, X has {n_rows} rows; give one weight a row."
-        )
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise ValueError("sample_weight has negative or non-finite entries; weights are 0 or more.")
-    kept = weight > 0
-    return (None, weight) if kept.all() else (kept, weight[kept])
-
-
-def quantile_edges(values, weight, n_bins):
-    """Upper edges of the bins of a continuous column, the last bin being open.
-
-    Edge k is the smallest value at or below which lies at least a share k / n_bins of the weight,
-    exactly as if every row were repeated weight times. A column with at most n_bins distinct values
-    has a bin for each; a value that makes up several bins closes one of them.
-
-    Parameters
-    ----------
-    values : array of shape (n,)
-        Without NaN.
-    weight : array of shape (n,)
-        Positive.
-    n_bins : int
-
-    Returns
-    -------
-    array of shape (n_edges,)
-        Strictly increasing, below the largest value; bin(x) is the number of edges below x.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> quantile_edges(np.array([4.0, 1.0, 3.0, 2.0]), np.array([1.0, 1.0, 1.0, 3.0]), 2)
-    array([2.])
-    """
-    order = np.argsort(values)
-    ordered = values[order]
-    last_of_value = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), ordered.size - 1)
-    if last_of_value.size <= n_bins:
-        return ordered[last_of_value[:-1]]
-    cumulated = np.cumsum(weight[order])
-    # Both sides times n_bins: for integer weights the comparison is exact.
-    positions = np.searchsorted(cumulated * n_bins, np.arange(1, n_bins) * cumulated[-1])
-    edges = np.unique(ordered[positions])
-    return edges[edges < ordered[-1]]
-
-
-def encode_column(values, weight, column, n_states, n_bins):
-    """Replace values by 0 ... size - 1, every code occurring, and missing cells by -1.
-
-    Parameters
-    ----------
-    values, weight : arrays of shape (n_rows,)
-    column : int
-        For the error sentence.
-    n_states : int or None
-    n_bins : int
-
-    Returns
-    -------
-    codes : array of shape (n_rows,), int8 for up to 127 states, else int32
-    size : int
-    """
-    missing = np.isnan(values)
-    has_missing = missing.any()
-    if has_missing:
-        present, present_weight = values[~missing], weight[~missing]
-    else:
-        present, present_weight = values, weight
-    if present.size == 0:
-        return np.full(values.shape, -1, dtype=np.int8), 0
-    if n_states is None:
-        edges = quantile_edges(present, present_weight, n_bins)
-        codes, size = np.searchsorted(edges, present), edges.size + 1
-    else:
-        if not (present.min() >= 0 and present.max() < n_states):
-            raise ValueError(
-                f"X has values from {present.min():g} to {present.max():g} in column {column}, a "
-                f"discrete column of {n_states} states; its codes are 0 to {n_states - 1}."
-            )
-        codes = present.astype(np.intp)
-        if (codes != present).any():
-            raise ValueError(
-                f"X has values that are no integers in column {column}, a discrete column of "
-                f"{n_states} states; give its codes, or None as its n_states."
-            )
-        occurs = np.bincount(codes, minlength=n_states) > 0
-        size = np.count_nonzero(occurs)
-        if size < n_states:
-            codes = (np.cumsum(occurs) - 1)[codes]
-    encoded = np.full(values.shape, -1, dtype=np.int8 if size <= 127 else np.int32)
-    if has_missing:
-        encoded[~missing] = codes
-    else:
-        encoded[:] = codes
-    return encoded, int(size)
 
 
 class Block:
@@ -462,28 +309,26 @@ def table_information(tables, smoothing, row_weight):
     array of shape (m, n)
         In nats, 0 for an empty table.
     """
-    excess = 0.0
-    if row_weight > 0:
-        left, right = tables.sum(axis=3), tables.sum(axis=1)
-        total = left.sum(axis=1)
-        # Rounding of weights that are no integers is below this, a row hardly ever.
-        least = 1e-12 * total
-        excess = bias(
-            (tables > least[:, None, :, None]).sum(axis=(1, 3)),
-            (left > least[:, None]).sum(axis=1),
-            (right > least[..., None]).sum(axis=2),
-            np.where(total > 0, total, np.inf),
-            row_weight,
-        )
-    tables += smoothing
     # Rounding leaves the same ratio of exactly 1 wherever integer counts are independent, which
     # differences of entropies would not: exact zeros make the ties of constant columns exact.
     left = tables.sum(axis=3, keepdims=True)
     right = tables.sum(axis=1, keepdims=True)
     total = left.sum(axis=1, keepdims=True)
+    total[total == 0] = 1.0
+    excess = np.zeros((tables.shape[0], tables.shape[2]))
+    if row_weight > 0:
+        # Rounding of weights that are no integers is below this, a row hardly ever.
+        least = 1e-12 * total
+        joint, rows, columns = ((t > least).sum(axis=(1, 3)) for t in (tables, left, right))
+        excess = np.where(joint > 0, bias(joint, rows, columns, total[:, 0, :, 0], row_weight), 0.0)
+    if smoothing > 0:
+        m, s, n, t = tables.shape
+        tables += smoothing
+        left += smoothing * t
+        right += smoothing * s
+        total = left.sum(axis=1, keepdims=True)
     expected = left * right
     expected[expected == 0] = 1.0
-    total[total == 0] = 1.0
     ratio = np.divide(tables * total, expected, out=expected)
     return xlogy(tables, ratio, out=ratio).sum(axis=(1, 3)) / total[:, 0, :, 0] - excess
 

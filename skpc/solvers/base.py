@@ -1,0 +1,120 @@
+"""What every solver is, and the one step that the EM family shares."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ..backends import TopDown
+from ..circuit import Parameters, Statistics
+
+
+@dataclass
+class SolverState:
+    """What a solver remembers between updates; saved with the model.
+
+    Attributes
+    ----------
+    step : int
+        Updates done.
+    horizon : int or None
+        Updates planned, None on a stream; schedules with an end need it.
+    arrays : dict of str to ndarray
+        Moments, flat, in the layout of the parameters.
+    """
+
+    step: int = 0
+    horizon: int | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Solver(BaseEstimator):
+    """Base of all solvers.
+
+    ``update`` receives *means* over the rows of a batch, smoothed by the pseudocount, and
+    returns a new state and new parameters; it changes neither argument.
+    """
+
+    #: Whether ``update`` reads the top-down probabilities.
+    needs_top_down: ClassVar[bool] = False
+    #: Whether a batch must be the whole data set.
+    full_batch: ClassVar[bool] = False
+
+    def check(self) -> None:
+        """Raise ValueError for a setting that cannot work, before any work is done."""
+
+    @abstractmethod
+    def update(
+        self,
+        state: SolverState,
+        parameters: Parameters,
+        statistics: Statistics,
+        top_down: TopDown | None,
+    ) -> tuple[SolverState, Parameters]:
+        """One step."""
+
+
+def mix(
+    parameters: Parameters,
+    keep: tuple[np.ndarray, list[np.ndarray]],
+    learn: tuple[np.ndarray, list[np.ndarray]],
+    statistics: Statistics,
+) -> Parameters:
+    """θ'_nc ∝ keep_n θ_nc + learn_n F̄_nc, and the same for mean parameters of leaves.
+
+    A leaf's m' = (keep m + learn Σ F s) / (keep + learn Σ F). A unit for which old and new
+    together weigh nothing keeps its parameters.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    keep, learn : tuple of (rows, list of leaf units)
+        Coefficients of every unit of every sum and leaf family.
+    statistics : Statistics
+        Means over a batch.
+
+    Returns
+    -------
+    Parameters
+    """
+    program = parameters.program
+    weights = np.empty_like(parameters.weights)
+    totals = np.zeros(program.n_rows)
+    for group in program.groups:
+        new = group.view(weights)
+        rows = group.row_index
+        np.multiply(group.view(parameters.weights), keep[0][rows][:, :, None], out=new)
+        new += learn[0][rows][:, :, None] * group.view(statistics.flows)
+        if program.rows_in_one_block:
+            totals[rows] = new.sum(axis=2)
+        else:
+            np.add.at(totals, rows, new.sum(axis=2))
+    empty = ~(totals > 0)
+    scale = 1.0 / np.where(empty, 1.0, totals)
+    for group in program.groups:
+        new = group.view(weights)
+        rows = group.row_index
+        new *= scale[rows][:, :, None]
+        if empty.any():
+            old = empty[rows]
+            new[old] = group.view(parameters.weights)[old]
+    leaves = []
+    for f, mean in enumerate(parameters.leaves):
+        flow = statistics.leaves[f]
+        total = keep[1][f] + learn[1][f] * flow[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            new = keep[1][f][:, None] * mean + learn[1][f][:, None] * flow[:, 1:]
+            new /= total[:, None]
+        new = np.where(total[:, None] > 0, new, mean)
+        leaves.append(program.families[f].project(new))
+    return Parameters(program, weights, leaves)
+
+
+def unit_flows(statistics: Statistics, parameters: Parameters):
+    """F̄_n of every unit of every sum (by row) and of every leaf family."""
+    rows = parameters.program.row_sums(statistics.flows)
+    return rows, [leaf[:, 0] for leaf in statistics.leaves]

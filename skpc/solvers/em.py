@@ -1,0 +1,37 @@
+"""Full-batch expectation maximisation."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from .base import Solver, SolverState, mix
+
+
+class EM(Solver):
+    """θ'_nc ∝ F̄_nc over the whole data set [1]_, eq. 5.
+
+    Without pseudocount and floors the likelihood of the data never falls.
+
+    References
+    ----------
+    .. [1] Liu, Shao & Van den Broeck, "Rethinking probabilistic circuit parameter learning",
+       arXiv 2505.19982.
+
+    Examples
+    --------
+    >>> from skpc.solvers import EM
+    >>> EM()
+    EM()
+    """
+
+    full_batch: ClassVar[bool] = True
+
+    def update(self, state, parameters, statistics, top_down):
+        """Replace the parameters by what the flows say."""
+        rows = np.ones(parameters.program.n_rows)
+        leaves = [np.ones(len(m)) for m in parameters.leaves]
+        nothing = 0.0 * rows, [0.0 * x for x in leaves]
+        new = mix(parameters, nothing, (rows, leaves), statistics)
+        return SolverState(state.step + 1, state.horizon), new

@@ -1,0 +1,59 @@
+"""Mini-batch expectation maximisation: a running mean of conditional probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .base import Solver, SolverState, mix, unit_flows
+from .schedules import check_steps, scheduled_step
+
+
+class MiniBatchEM(Solver):
+    """θ' = (1 - s) θ + s F̄_nc / F̄_n on every batch [1]_, eq. 6.
+
+    Every unit moves by the same share s, however rarely the batch used it.
+
+    Parameters
+    ----------
+    step_size : float, default=0.9
+        s at the first update, in (0, 1].
+    min_step_size : float, default=0.05
+        s at the last update of the cosine schedule.
+    schedule : {"cosine", "constant"}, default="cosine"
+        A stream, which has no end, is always learnt with a constant step.
+
+    References
+    ----------
+    .. [1] Liu, Shao & Van den Broeck, "Rethinking probabilistic circuit parameter learning",
+       arXiv 2505.19982.
+
+    Examples
+    --------
+    >>> from skpc.solvers import MiniBatchEM
+    >>> MiniBatchEM(step_size=0.5)
+    MiniBatchEM(step_size=0.5)
+    """
+
+    def __init__(self, step_size=0.9, min_step_size=0.05, schedule="cosine"):
+        self.step_size = step_size
+        self.min_step_size = min_step_size
+        self.schedule = schedule
+
+    def check(self):
+        check_steps(self.step_size, self.min_step_size, self.schedule)
+
+    def update(self, state, parameters, statistics, top_down):
+        """Move every unit that had flow by the share s."""
+        step = scheduled_step(self, state)
+        rows, leaves = unit_flows(statistics, parameters)
+        keep = _share(rows, 1 - step), [_share(x, 1 - step) for x in leaves]
+        learn = _inverse(rows, step), [_inverse(x, step) for x in leaves]
+        return SolverState(state.step + 1, state.horizon), mix(parameters, keep, learn, statistics)
+
+
+def _share(flow, value):
+    return np.where(flow > 0, value, 1.0)
+
+
+def _inverse(flow, value):
+    return np.divide(value, flow, out=np.zeros_like(flow), where=flow > 0)

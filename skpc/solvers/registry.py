@@ -1,0 +1,34 @@
+"""Solvers by name."""
+
+from __future__ import annotations
+
+from sklearn.base import clone
+
+from .anemone import Anemone
+from .base import Solver
+from .em import EM
+from .minibatch_em import MiniBatchEM
+
+SOLVERS: dict[str, type[Solver]] = {
+    "anemone": Anemone,
+    "em": EM,
+    "minibatch_em": MiniBatchEM,
+}
+
+
+def resolve_solver(solver: str | Solver) -> Solver:
+    """A fresh, checked solver from a name or from an object, which is cloned."""
+    if isinstance(solver, str):
+        if solver not in SOLVERS:
+            raise ValueError(
+                f"solver={solver!r} is not known; use one of {sorted(SOLVERS)} or a Solver object."
+            )
+        solver = SOLVERS[solver]()
+    elif isinstance(solver, Solver):
+        solver = clone(solver)
+    else:
+        raise ValueError(
+            f"solver={solver!r} must be one of {sorted(SOLVERS)} or a Solver object."
+        )
+    solver.check()
+    return solver

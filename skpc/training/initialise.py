@@ -1,0 +1,71 @@
+"""Start values: they decide more than the solver does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..circuit import Parameters, Program
+
+#: Weights start at exp(-SPREAD · U) with U uniform on (0, 1), normalised.
+SPREAD = 4.0
+
+
+def initial_parameters(
+    program: Program,
+    init_params: Any,
+    leaf_priors: list[np.ndarray],
+    rng: np.random.Generator,
+) -> Parameters:
+    """Parameters to start from.
+
+    Parameters
+    ----------
+    program : Program
+    init_params : {"random"}, Parameters, or callable
+        "random": every row of weights is exp(-4 U), normalised, and leaves are spread
+        around their column's distribution. A callable gets ``(program, leaf_priors, rng)``.
+    leaf_priors : list of ndarray of shape (family units, n_statistics)
+        Mean parameters of the column of every leaf unit.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Parameters
+        Values that nodes were given by hand are kept.
+    """
+    if isinstance(init_params, Parameters):
+        return init_params.copy()
+    if isinstance(init_params, str):
+        if init_params not in INIT_PARAMS:
+            raise ValueError(
+                f"init_params={init_params!r} is not known; use one of {sorted(INIT_PARAMS)}, "
+                "Parameters, or a callable."
+            )
+        init_params = INIT_PARAMS[init_params]
+    parameters = init_params(program, leaf_priors, rng)
+    parameters.take_node_values()
+    return parameters
+
+
+def random_parameters(
+    program: Program, leaf_priors: list[np.ndarray], rng: np.random.Generator
+) -> Parameters:
+    """Random weights and leaves; see :func:`initial_parameters`."""
+    weights = np.exp(-SPREAD * rng.random(program.n_weights))
+    weights /= program.spread_rows(program.row_sums(weights))
+    leaves = []
+    for family, prior in zip(program.families, leaf_priors, strict=True):
+        _, first, inverse = np.unique(prior, axis=0, return_index=True, return_inverse=True)
+        mean = np.empty_like(prior)
+        inverse = inverse.reshape(-1)
+        for i, start in enumerate(first):
+            units = np.flatnonzero(inverse == i)
+            mean[units] = family.random_mean(prior[start], len(units), rng)
+        leaves.append(mean)
+    return Parameters(program, weights, leaves)
+
+
+INIT_PARAMS: dict[str, Callable[..., Parameters]] = {"random": random_parameters}

@@ -1,0 +1,149 @@
+"""The training loop: epochs of shuffled batches, a schedule, and the best parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backends import Backend
+from ..circuit import Parameters, Statistics
+from ..solvers import Solver, SolverState
+from .sources import Source
+
+#: Rows that a full-batch pass hands to the backend at once.
+FULL_PASS_ROWS = 1 << 15
+
+
+class EpochRecord(NamedTuple):
+    """One line of the learning curve; mean log-likelihoods in nats a row.
+
+    ``train`` is that of each batch before it was learnt, averaged over the epoch;
+    ``validation`` that of the held-out rows after the epoch, None without them.
+    """
+
+    epoch: int
+    train: float
+    validation: float | None
+
+
+@dataclass
+class TrainingResult:
+    """What training leaves behind."""
+
+    parameters: Parameters
+    state: SolverState
+    history: list[EpochRecord] = field(default_factory=list)
+    converged: bool = False
+    best_epoch: int = 0
+
+
+def train(
+    backend: Backend,
+    parameters: Parameters,
+    source: Source,
+    solver: Solver,
+    *,
+    state: SolverState | None = None,
+    smoothing: Statistics | None = None,
+    batch_size: int = 256,
+    max_iter: int = 60,
+    tol: float = 0.0,
+    n_iter_no_change: int = 10,
+    validation: Source | None = None,
+    rng: np.random.Generator | None = None,
+    callback: Callable[[EpochRecord], None] | None = None,
+) -> TrainingResult:
+    """Learn parameters from a source of rows.
+
+    Parameters
+    ----------
+    backend, parameters, source, solver
+        What computes, where to start, what to learn from, and how.
+    state : SolverState, optional
+        To go on from an earlier training.
+    smoothing : Statistics, optional
+        Pseudo-evidence added to the mean statistics of every batch.
+    batch_size : int, default=256
+        Rows of a batch; ignored by full-batch solvers.
+    max_iter : int, default=60
+        Epochs.
+    tol : float, default=0.0
+        Training ends when the watched curve (validation if there is one, else train) has
+        not risen by more than ``tol`` nats a row for ``n_iter_no_change`` epochs.
+    validation : Source, optional
+        Held-out rows; the parameters of their best epoch are returned.
+    rng : numpy.random.Generator, optional
+        Shuffles the rows.
+    callback : callable, optional
+        Called with the record of every epoch.
+
+    Returns
+    -------
+    TrainingResult
+    """
+    per_epoch = 1 if solver.full_batch else -(-source.n_rows // batch_size)
+    if state is None:
+        state = SolverState(horizon=per_epoch * max_iter)
+    result = TrainingResult(parameters, state)
+    best = mark = -np.inf
+    waited = 0
+    for epoch in range(1, max_iter + 1):
+        total, weight = 0.0, 0.0
+        for statistics in _epoch_statistics(backend, result, source, solver, batch_size, rng):
+            total += statistics.log_likelihood
+            weight += statistics.weight
+            _learn(backend, result, solver, statistics, smoothing)
+        held_out = None
+        if validation is not None:
+            held_out = mean_log_likelihood(backend, result.parameters, validation)
+        record = EpochRecord(epoch, total / weight if weight > 0 else 0.0, held_out)
+        result.history.append(record)
+        if callback is not None:
+            callback(record)
+        watched = record.train if held_out is None else held_out
+        if held_out is not None and (watched > best or epoch == 1):
+            best, best_parameters, result.best_epoch = watched, result.parameters, epoch
+        waited = 0 if watched > mark + tol else waited + 1
+        mark = max(mark, watched)
+        if waited >= n_iter_no_change:
+            result.converged = True
+            break
+    if validation is not None:
+        result.parameters = best_parameters
+    else:
+        result.best_epoch = len(result.history)
+    return result
+
+
+def mean_log_likelihood(backend: Backend, parameters: Parameters, source: Source) -> float:
+    """Weighted mean log-likelihood of a source, nats a row."""
+    total = 0.0
+    for X, weight in source.batches(FULL_PASS_ROWS, None):
+        used = weight > 0
+        total += float(np.dot(weight[used], backend.log_likelihood(parameters, X)[used]))
+    return total / source.total_weight
+
+
+def _epoch_statistics(backend, result, source, solver, batch_size, rng):
+    """Statistics of every batch, each with the parameters of its moment."""
+    if solver.full_batch:
+        total = Statistics.zeros(result.parameters.program)
+        for X, weight in source.batches(FULL_PASS_ROWS, None):
+            total = total + backend.statistics(result.parameters, X, weight)
+        yield total
+        return
+    for X, weight in source.batches(batch_size, rng):
+        yield backend.statistics(result.parameters, X, weight)
+
+
+def _learn(backend, result, solver, statistics, smoothing) -> None:
+    evidence = statistics.mean()
+    if smoothing is not None:
+        evidence = evidence + smoothing
+    top_down = backend.top_down(result.parameters) if solver.needs_top_down else None
+    result.state, result.parameters = solver.update(
+        result.state, result.parameters, evidence, top_down
+    )
