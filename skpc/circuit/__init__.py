@@ -8,6 +8,7 @@ from .circuit import Circuit
 from .nodes import Input, Node, Product, Sum
 from .parameters import Parameters
 from .program import Program
+from .serialise import circuit_from_arrays, circuit_to_arrays
 from .renormalise import log_partition, renormalise
 from .statistics import Statistics
 
@@ -20,6 +21,8 @@ __all__ = [
     "Program",
     "Statistics",
     "Sum",
+    "circuit_from_arrays",
+    "circuit_to_arrays",
     "log_partition",
     "renormalise",
 ]

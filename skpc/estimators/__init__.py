@@ -1,0 +1,9 @@
+"""The scikit-learn face: estimators, the encoding of tables, files on disk.
+
+Estimators are thin: they check input, call the rooms below, and keep what was learnt.
+"""
+
+from .density import PCDensityEstimator
+from .persistence import load
+
+__all__ = ["PCDensityEstimator", "load"]
