@@ -348,15 +348,15 @@ def flows(parameters, X):
                 for at in factors(node, k):
                     log_flow[at] = np.logaddexp(log_flow[at], log_flow[node, k])
             elif isinstance(node, Sum):
-                for c, child, j in columns(node, k):
-                    used = ~np.isneginf(log_flow[node, k]) & (weights[k, c] > 0)
+                used = [at for at in columns(node, k) if weights[k, at[0]] > 0]
+                terms = [np.log(weights[k, c]) + values[child, j] for c, child, j in used]
+                # Against the largest term, for log p of 1e60 would swallow a weight.
+                top = np.maximum(np.max(terms, axis=0), np.finfo(float).min)
+                total = log_sum([term - top for term in terms])
+                for (c, child, j), term in zip(used, terms):
                     edge = np.full(root.shape, -np.inf)
-                    edge[used] = (
-                        log_flow[node, k][used]
-                        + np.log(weights[k, c])
-                        + values[child, j][used]
-                        - values[node, k][used]
-                    )
+                    at = ~np.isneginf(log_flow[node, k])
+                    edge[at] = log_flow[node, k][at] + (term - top)[at] - total[at]
                     edges[node][:, k, c] = np.exp(edge)
                     log_flow[child, j] = np.logaddexp(log_flow[child, j], edge)
     return Flows(root, {at: np.exp(f) for at, f in log_flow.items()}, edges)

@@ -79,13 +79,21 @@ def _chunk_statistics(parameters: Parameters, X: np.ndarray, weight: np.ndarray)
             for c in args[:, 0]:
                 flows[c] = np.logaddexp(flows[c], flows[v])
         else:
-            with np.errstate(invalid="ignore"):
-                up = np.where(np.isneginf(flows[v]), -np.inf, flows[v] - values[v])
+            # Shares of a unit add to one even where log p is so large (1e60 for a cell 1e30
+            # deviations out) that it swallows the weights: they are divided by their sum.
+            base = np.where(np.isneginf(values[v]), 0.0, values[v])
+            total = np.full(base.shape, -np.inf)
+            for where, offset, shape, child in _blocks(program, v, args, values):
+                span = slice(offset, offset + shape[0] * shape[1])
+                share = log_weights[span].reshape(shape) + child - base[:, where, None]
+                total[:, where] = np.logaddexp(total[:, where], _log_sum(share))
+            up = flows[v] - np.where(np.isneginf(total), 0.0, total)
             for b, (where, offset, shape, child) in enumerate(
                 _blocks(program, v, args, values)
             ):
                 span = slice(offset, offset + shape[0] * shape[1])
-                edges = up[:, where, None] + log_weights[span].reshape(shape) + child
+                share = log_weights[span].reshape(shape) + child - base[:, where, None]
+                edges = up[:, where, None] + share
                 out.flows[span] += np.exp(edges).sum(axis=0).ravel()
                 if program.op[v] == MIXING:
                     c = args[b, 0]

@@ -41,8 +41,10 @@ class Circuit:
     def __init__(self, root: Node, n_variables: int | None = None) -> None:
         if not isinstance(root, Node):
             raise TypeError(f"root must be an Input, Product or Sum node, got {root!r}.")
-        self.root = root
+        # The first attribute: pickle and deepcopy meet children before parents, so that they
+        # do not recurse as deep as the circuit (100 levels were too many).
         self.nodes = topological_order(root)
+        self.root = root
         top = max(root.scope) + 1
         self.n_variables = top if n_variables is None else int(n_variables)
         if self.n_variables < top:
@@ -88,16 +90,16 @@ class Circuit:
         for node in self.nodes:
             if isinstance(node, Sum):
                 for child in node.children:
-                    if child.scope != node.scope:
+                    if child.scope is not node.scope and child.scope != node.scope:
                         missing = sorted(node.scope - child.scope)[:5]
                         raise ValueError(
                             f"{node!r} is not smooth: its child {child!r} lacks the variables "
                             f"{missing}. The children of a sum need one scope."
                         )
             elif isinstance(node, Product):
-                count = Counter(v for child in node.children for v in child.scope)
-                twice = sorted(v for v, n in count.items() if n > 1)[:5]
-                if twice:
+                if sum(len(child.scope) for child in node.children) > len(node.scope):
+                    count = Counter(v for child in node.children for v in child.scope)
+                    twice = sorted(v for v, n in count.items() if n > 1)[:5]
                     raise ValueError(
                         f"{node!r} is not decomposable: its children share the variables "
                         f"{twice}. The children of a product need disjoint scopes."

@@ -153,7 +153,9 @@ class Sum(Node):
         if kind not in SUM_KINDS:
             raise ValueError(f"kind={kind!r} is not known; use one of {SUM_KINDS}.")
         self.kind = kind
-        self.scope = frozenset().union(*(c.scope for c in self.children))
+        first = self.children[0].scope
+        alike = all(c.scope is first for c in self.children)
+        self.scope = first if alike else first.union(*(c.scope for c in self.children))
         lengths = [c.n_units for c in self.children]
         if kind == "mixing" and set(lengths) != {self.n_units}:
             raise ValueError(
@@ -179,6 +181,7 @@ class Sum(Node):
             share.kind != kind
             or share.n_blocks != self.n_blocks
             or share.input_shapes != self.input_shapes
+            or share.n_inputs != self.n_inputs
         ):
             raise ValueError(f"share: {share!r} has weights of another shape than this Sum.")
         self.weights = None

@@ -100,6 +100,10 @@ class Program:
         self._place_weights(circuit)
         self._write_args(circuit)
 
+    def __reduce__(self):
+        # Nodes are found by identity, which a copy does not keep: copies are lowered anew.
+        return Program, (self.circuit,)
+
     # -- construction ---------------------------------------------------------------
 
     def _number_vectors(self, circuit: Circuit) -> None:
@@ -239,8 +243,9 @@ class Program:
 
     def write_matrix(self, node: Sum, matrix: np.ndarray, weights: np.ndarray) -> None:
         """Write a node's (n_units, n_inputs) matrix into the flat array."""
+        owner = node if node.share is None else node.share
         for b, block in enumerate(blocks_of(node)):
-            offset = self._offset_of[id(node), b]
+            offset = self._offset_of[id(owner), b]
             part = matrix[
                 block.row_start : block.row_start + block.rows,
                 block.col_start : block.col_start + block.cols,

@@ -8,9 +8,28 @@ a sum in one fixed order down a lane, so a row's bits do not depend on its neigh
 from __future__ import annotations
 
 from .kernel_cache import kernel
-from .simd import LANES, PANEL, vadd, vbroadcast, vfill, vfma, vload, vmul, vstore, vsum
+from .simd import (
+    LANES,
+    PANEL,
+    load,
+    never_inline,
+    store,
+    vadd,
+    vbroadcast,
+    vfill,
+    vfma,
+    vload,
+    vmul,
+    vstore,
+    vsum,
+)
 
 STORE, ADD, TIMES = 0, 1, 2
+
+
+@kernel
+def _add(result, i, value):
+    store(result, i, load(result, i) + value)
 
 
 @kernel
@@ -35,6 +54,7 @@ def matrix_times_panels(
     ``matrix[at + m·row_step + k·col_step]``; vectors start at ``s``, ``r`` and move by their
     step a panel. ``mode``: STORE, ADD to the result, or TIMES ``other`` before storing.
     """
+    never_inline()
     zero = vfill(result, 0)
     fours = rows - rows % 4
     for _ in range(n_panels):
@@ -89,6 +109,7 @@ def add_outer_products(
     left, p, p_step, right, q, q_step, rows, cols, n_panels, result, r,
 ):
     """result[m, n] += Σ over the tile's rows of left[m] · right[n]; row-major at ``r``."""
+    never_inline()
     zero = vfill(left, 0)
     fours = rows - rows % 4
     twos = cols - cols % 2
@@ -116,31 +137,30 @@ def add_outer_products(
                 a += p_step
                 b += q_step
             i = r + m * cols + n
-            result[i] += vsum(c00)
-            result[i + 1] += vsum(c01)
+            _add(result, i, vsum(c00))
+            _add(result, i + 1, vsum(c01))
             i += cols
-            result[i] += vsum(c10)
-            result[i + 1] += vsum(c11)
+            _add(result, i, vsum(c10))
+            _add(result, i + 1, vsum(c11))
             i += cols
-            result[i] += vsum(c20)
-            result[i + 1] += vsum(c21)
+            _add(result, i, vsum(c20))
+            _add(result, i + 1, vsum(c21))
             i += cols
-            result[i] += vsum(c30)
-            result[i + 1] += vsum(c31)
+            _add(result, i, vsum(c30))
+            _add(result, i + 1, vsum(c31))
         for n in range(twos, cols):
             for i in range(m, m + 4):
-                result[r + i * cols + n] += _dot(
-                    left, p + i * PANEL, p_step, right, q + n * PANEL, q_step, n_panels
-                )
+                x = _dot(left, p + i * PANEL, p_step, right, q + n * PANEL, q_step, n_panels)
+                _add(result, r + i * cols + n, x)
     for m in range(fours, rows):
         for n in range(cols):
-            result[r + m * cols + n] += _dot(
-                left, p + m * PANEL, p_step, right, q + n * PANEL, q_step, n_panels
-            )
+            x = _dot(left, p + m * PANEL, p_step, right, q + n * PANEL, q_step, n_panels)
+            _add(result, r + m * cols + n, x)
 
 
 @kernel
 def _dot(left, a, a_step, right, b, b_step, n_panels):
+    never_inline()
     total = vfill(left, 0)
     for _ in range(n_panels):
         for h in range(0, PANEL, LANES):

@@ -52,6 +52,10 @@ class NumbaBackend(Backend):
         # Below one rounding per unit and term of a sum: see products.py.
         self._lost = float(np.finfo(self.dtype).tiny) * (8 + int(program.units.max()))
 
+    def __reduce__(self):
+        # Buffers and tables stay behind: a copy makes its own.
+        return NumbaBackend, (self.program, self.dtype, self.n_jobs)
+
     # -- the contract -----------------------------------------------------------------
 
     def log_likelihood(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:

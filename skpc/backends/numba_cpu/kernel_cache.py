@@ -2,9 +2,10 @@
 
 numba's own cache looks at the file that defines a function, not at the files of the
 functions it calls, so an edited helper would run stale. Here one hash over all files of
-this folder (and numba's version) names the folder of the cache: an edit anywhere means
-another folder. The cache lies in the package folder, or in the user's cache folder where
-that one cannot be written. This is the only file that touches numba's internals.
+this folder, the file of the operation codes, and numba's version names the folder of the
+cache: an edit anywhere means another folder. The cache lies in the package folder, or in
+the user's cache folder where that one cannot be written. This is the only file that
+touches numba's internals.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import numba
 from numba.core import caching
 
 _FOLDER = Path(__file__).parent
+#: Its operation codes are constants in the compiled kernels.
+_PROGRAM = _FOLDER.parents[1] / "circuit" / "program.py"
 
 
 def source_hash(folder: Path = _FOLDER) -> str:
     """Hash of the names and texts of all kernel files, and of the versions they compile with."""
     digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:2]}".encode())
-    for path in sorted(folder.glob("*.py")):
+    for path in [*sorted(folder.glob("*.py")), _PROGRAM]:
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -82,6 +85,26 @@ class _Impl(caching.CompileResultCacheImpl):
 class _Cache(caching.FunctionCache):
     _impl_class = _Impl
 
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            _announce()
+        return found
+
+
+_announced: list[bool] = []
+
+
+def _announce() -> None:
+    """One line when kernels must be compiled, so that nobody wonders what takes so long."""
+    if not _announced:
+        _announced.append(True)
+        print(
+            f"skpc: compiling its kernels for this processor, once, about 20 s (kept in {_folder()})",
+            file=sys.stderr,
+            flush=True,
+        )
+
 
 _found: list[Path] = []
 _lock = threading.Lock()
@@ -96,11 +119,13 @@ def _folder() -> Path:
 
 def kernel(function):
     """A function that other kernels call: compiled into each of them, never stored alone."""
-    return numba.njit(nogil=True, error_model="numpy")(function)
+    return numba.njit(
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
 
 
 def entry_kernel(function):
     """A kernel that Python calls, kept on disk together with all it calls."""
-    dispatcher = kernel(function)
+    dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     dispatcher._cache = _Cache(function)
     return dispatcher

@@ -11,6 +11,9 @@ from .kernel_cache import kernel
 from .simd import (
     LANES,
     PANEL,
+    load,
+    never_inline,
+    store,
     vbroadcast,
     vdouble,
     vexp,
@@ -39,8 +42,9 @@ def table_forward(table, at, log2_scale, s, n_states, codes, c, values, v, units
     ``table`` is (units, n_states) from ``at``; two of its states mean a missing cell and a
     value outside the support.
     """
+    never_inline()
     for i in range(n_panels * PANEL):
-        exponent[x + i] = log2_scale[s + codes[c + i]]
+        store(exponent, x + i, load(log2_scale, s + load(codes, c + i)))
     for p in range(n_panels):
         start = v + p * units * PANEL
         row = c + p * PANEL
@@ -61,12 +65,13 @@ def table_forward(table, at, log2_scale, s, n_states, codes, c, values, v, units
                 a = at + k * n_states
                 i = start + k * PANEL
                 for j in range(PANEL):
-                    values[i + j] = table[a + codes[row + j]]
+                    store(values, i + j, load(table, a + load(codes, row + j)))
 
 
 @kernel
 def table_backward(flows, f, units, n_panels, codes, c, n_states, n_kept, result, r):
     """result[k, state] += flow of unit k over the rows in that state, ``n_kept`` states."""
+    never_inline()
     for p in range(n_panels):
         start = f + p * units * PANEL
         row = c + p * PANEL
@@ -81,15 +86,17 @@ def table_backward(flows, f, units, n_panels, codes, c, n_states, n_kept, result
                     part = vsum(vselect_code(left, code, low, zero)) + vsum(
                         vselect_code(right, code, high, zero)
                     )
-                    result[r + k * n_kept + code] += part
+                    o = r + k * n_kept + code
+                    store(result, o, load(result, o) + part)
         else:
             for k in range(units):
                 i = start + k * PANEL
                 o = r + k * n_kept
                 for j in range(PANEL):
-                    code = codes[row + j]
+                    code = load(codes, row + j)
                     if code < n_kept:
-                        result[o + code] += flows[i + j]
+                        flow = load(flows, i + j)
+                        store(result, o + code, load(result, o + code) + flow)
 
 
 @kernel
@@ -109,6 +116,7 @@ def exponential_forward(coefficients, at, terms, data, d, n_rows, values, v, uni
     the cell is present, and its statistics); ``coefficients`` (units, terms) are
     (-log partition, natural parameters).
     """
+    never_inline()
     for p in range(n_panels):
         for h in range(0, PANEL, LANES):
             row = d + p * PANEL + h
@@ -126,7 +134,7 @@ def exponential_forward(coefficients, at, terms, data, d, n_rows, values, v, uni
                 vstore(values, i, vexp(vlike(values, vsub(value, top))))
                 i += PANEL
             for j in range(LANES):
-                exponent[x + p * PANEL + h + j] = data[row + j] * LOG2E
+                store(exponent, x + p * PANEL + h + j, load(data, row + j) * LOG2E)
             scaled = vfma(top, vfill(data, LOG2E), vload(exponent, x + p * PANEL + h))
             vstore(exponent, x + p * PANEL + h, scaled)
 
@@ -134,6 +142,7 @@ def exponential_forward(coefficients, at, terms, data, d, n_rows, values, v, uni
 @kernel
 def exponential_backward(flows, f, units, n_panels, data, d, n_rows, terms, result, r):
     """result[k, i] += Σ over rows of flow[k] · data[i]: the flow, then flow times statistics."""
+    never_inline()
     for k in range(units):
         for i in range(terms):
             total = vfill(data, 0)
@@ -142,4 +151,5 @@ def exponential_backward(flows, f, units, n_panels, data, d, n_rows, terms, resu
                 row = d + (1 + i) * n_rows + p * PANEL
                 for h in range(0, PANEL, LANES):
                     total = vfma(vdouble(vload(flows, start + h)), vload(data, row + h), total)
-            result[r + k * terms + i] += vsum(total)
+            o = r + k * terms + i
+            store(result, o, load(result, o) + vsum(total))

@@ -5,12 +5,27 @@ from __future__ import annotations
 from .dense import ADD, STORE, add_outer_products, matrix_times_panels
 from .kernel_cache import kernel
 from .products import measure
-from .simd import LANES, PANEL, vadd, vbroadcast, vfill, vfma, vload, vmul, vstore, vsum
+from .simd import (
+    LANES,
+    PANEL,
+    load,
+    never_inline,
+    store,
+    vadd,
+    vbroadcast,
+    vfill,
+    vfma,
+    vload,
+    vmul,
+    vstore,
+    vsum,
+)
 
 
 @kernel
 def mix_forward(weights, w, source, s, factors, f, result, r, units, n_panels, first):
     """result[k] += w[k] · source[k] · factor of the row; ``first`` stores instead of adding."""
+    never_inline()
     for p in range(n_panels):
         for h in range(0, PANEL, LANES):
             factor = vload(factors, f + p * PANEL + h)
@@ -26,6 +41,7 @@ def mix_forward(weights, w, source, s, factors, f, result, r, units, n_panels, f
 @kernel
 def mix_backward(weights, w, up, u, source, s, factors, f, result, r, units, n_panels, edges):
     """Add to the child's derivative and to the edge flows of one child of a mixing sum."""
+    never_inline()
     for k in range(units):
         weight = vbroadcast(weights, w + k)
         total = vfill(up, 0)
@@ -35,12 +51,13 @@ def mix_backward(weights, w, up, u, source, s, factors, f, result, r, units, n_p
                 g = vmul(vload(up, u + i), vload(factors, f + p * PANEL + h))
                 total = vfma(g, vload(source, s + i), total)
                 vstore(result, r + i, vfma(weight, g, vload(result, r + i)))
-        edges[w + k] += vsum(total)
+        store(edges, w + k, load(edges, w + k) + vsum(total))
 
 
 @kernel
 def _pair(values, a, b, factors, fa, fb, units_b, step_a, step_b, n_panels, scratch):
     """scratch[j] = (one unit of the first factor) · (unit j of the second), both scaled."""
+    never_inline()
     for p in range(n_panels):
         for h in range(0, PANEL, LANES):
             t = p * PANEL + h
@@ -60,6 +77,7 @@ def kronecker_forward(
     f, scratch, lost,
 ):
     """out = Σ_i W_i (a_i ∘ b): the long product vector is never stored."""
+    never_inline()
     inverse, exponent, relative, absolute = scales
     rows = n_panels * PANEL
     for t in range(0, rows, LANES):
@@ -90,6 +108,7 @@ def kronecker_backward(
     edges, scratch, down,
 ):
     """Edge flows of the sum, and the flows of both factors added at ``ta`` and ``tb``."""
+    never_inline()
     rows = n_panels * PANEL
     for i in range(units_a):
         _pair(

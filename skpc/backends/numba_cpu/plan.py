@@ -177,7 +177,8 @@ def _choose_scales(program, table, args, parent_ops) -> None:
     for v in range(program.n_vectors):
         if program.op[v] in (SUM, MIXING):
             mine = args[table[v, ARG] : table[v, ARG_END]]
-            table[v, DIRECT] = len(set(mine[:, CHILD].tolist())) == 1 and program.op[v] == SUM
+            one_child = len(mine) * mine[0, HEIGHT] == program.units[v]
+            table[v, DIRECT] = one_child and program.op[v] == SUM
             sums_above = bool(parent_ops[v] & {SUM, MIXING, KRONECKER})
             table[v, MEASURE] = sums_above or not table[v, DIRECT]
         elif program.op[v] == KRONECKER:

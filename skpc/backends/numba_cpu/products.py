@@ -16,6 +16,7 @@ from .kernel_cache import kernel
 from .simd import (
     LANES,
     PANEL,
+    never_inline,
     vadd,
     vdiv,
     vdouble,
@@ -62,6 +63,7 @@ def multiply(values, a, b, c, units, n_panels, scales, sa, sb, sc, out, so, lost
     Three at once save a pass over memory for the usual node of a tree: a leaf and the
     messages of two children. ``lost`` is what one rounding to zero may cost.
     """
+    never_inline()
     inverse, exponent, relative, absolute = scales
     for p in range(n_panels):
         for h in range(0, PANEL, LANES):
@@ -100,6 +102,7 @@ def multiply(values, a, b, c, units, n_panels, scales, sa, sb, sc, out, so, lost
 @kernel
 def measure(values, v, units, n_panels, scales, sv, out, lost):
     """The scale of values that are there: a sum whose parents expect scaled vectors."""
+    never_inline()
     inverse, exponent, relative, absolute = scales
     for p in range(n_panels):
         for h in range(0, PANEL, LANES):
@@ -126,6 +129,7 @@ def common_scale(scales, slots, first, last, column, factors, f, n_rows, out, lo
     ``slots[first:last, column]`` are the children's scales. The largest exponent of a row is
     the common one; what a smaller child then loses is below one rounding of the largest.
     """
+    never_inline()
     inverse, exponent, relative, absolute = scales
     for t in range(0, n_rows, LANES):
         top = vload(exponent, slots[first, column] * n_rows + t)
@@ -138,8 +142,11 @@ def common_scale(scales, slots, first, last, column, factors, f, n_rows, out, lo
             d = vmax(vload(absolute, s), d)
         for j in range(first, last):
             s = slots[j, column] * n_rows + t
-            down = vmul(vsub(vload(exponent, s), top), vfill(exponent, LN2))
-            w = vmul(vlike(inverse, vexp(down)), vload(inverse, s))
+            e = vload(exponent, s)
+            down = vexp(vmul(vsub(e, top), vfill(exponent, LN2)))
+            # One where they are equal, be it at -inf: a cell outside the support of every child.
+            down = vselect_less(e, top, down, vfill(exponent, 1))
+            w = vmul(vlike(inverse, down), vload(inverse, s))
             vstore(factors, f + (j - first) * n_rows + t, w)
         vstore(inverse, out + t, vfill(inverse, 1))
         vstore(exponent, out + t, top)
@@ -150,6 +157,7 @@ def common_scale(scales, slots, first, last, column, factors, f, n_rows, out, lo
 @kernel
 def scale_rows(source, s, factors, f, target, t, units, n_panels, step_s, step_t):
     """target[k, row] = source[k, row] · factors[row]."""
+    never_inline()
     for p in range(n_panels):
         for h in range(0, PANEL, LANES):
             w = vload(factors, f + p * PANEL + h)

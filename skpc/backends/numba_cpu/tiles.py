@@ -14,7 +14,11 @@ from .simd import (
     LANES,
     PANEL,
     flush_subnormals,
+    load,
+    never_inline,
+    pointer,
     restore_rounding,
+    store,
     vadd,
     vdivide_or_zero,
     vfill,
@@ -124,6 +128,7 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
 
 @kernel
 def _sum_over_children(step, args, weights, values, scales, factors, scratch, rows, n_panels, lost):
+    never_inline()
     out = step[VALUE] * rows
     units = step[UNITS]
     first = step[ARG]
@@ -136,7 +141,7 @@ def _sum_over_children(step, args, weights, values, scales, factors, scratch, ro
         source = args[j, CHILD_VALUE] * rows + args[j, IN] * PANEL
         child_step = args[j, CHILD_UNITS] * PANEL
         factor = args[j, FACTOR_ROW] * rows
-        opening = args[j, CHILD] == args[first, CHILD]
+        opening = (j - first) * args[first, HEIGHT] < units  # a block of the first child
         if step[OP] == MIXING:
             mix_forward(
                 weights, args[j, WEIGHTS], values, source, factors, factor, values, out, units,
@@ -159,6 +164,7 @@ def _sum_over_children(step, args, weights, values, scales, factors, scratch, ro
 @kernel
 def root_result(tables, first_row, n_panels, values, scales, log_likelihood, bound):
     """log p of every row, nats, and the share of mass that may have been lost."""
+    never_inline()
     instructions, _, _ = tables
     inverse, exponent, relative, absolute = scales
     rows = n_panels * PANEL
@@ -167,8 +173,9 @@ def root_result(tables, first_row, n_panels, values, scales, log_likelihood, bou
     scale = step[SCALE] * rows
     for t in range(rows):
         value = np.float64(values[out + t]) * inverse[scale + t]
-        if value > 0:
-            log_likelihood[first_row + t] = np.log(value) + LN2 * exponent[scale + t]
+        log_value = np.log(value) + LN2 * exponent[scale + t]
+        if np.isfinite(log_value):
+            log_likelihood[first_row + t] = log_value
             bound[first_row + t] = relative[scale + t] + absolute[scale + t] / value
         else:
             log_likelihood[first_row + t] = -np.inf
@@ -177,6 +184,7 @@ def root_result(tables, first_row, n_panels, values, scales, log_likelihood, bou
 
 @kernel
 def _leaf_flow(step, flow, data, first_row, n_panels, leaf_out):
+    never_inline()
     codes, floats, n_rows = data
     at = step[DATA] * n_rows + first_row
     if step[OP] == TABLE:
@@ -194,6 +202,7 @@ def _leaf_flow(step, flow, data, first_row, n_panels, leaf_out):
 @kernel
 def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels):
     """Add to ``flow`` the derivative that the sums above pass down, and their edge flows."""
+    never_inline()
     instructions, args, pulls = tables
     units = step[UNITS]
     for q in range(step[PULL], step[PULL_END]):
@@ -338,11 +347,28 @@ def backward_tile(
             _leaf_flow(step, flow, data, first_row, n_panels, leaf_out)
 
 
+@kernel
+def _pointers(model, data, buffers):
+    """Arrays of the call as bare pointers."""
+    weights, table, log2_scale, coefficients = model
+    codes, floats, n_rows = data
+    values, scales, factors, scratch = buffers
+    inverse, exponent, relative, absolute = scales
+    return (
+        (pointer(weights), pointer(table), pointer(log2_scale), pointer(coefficients)),
+        (pointer(codes), pointer(floats), n_rows),
+        (pointer(inverse), pointer(exponent), pointer(relative), pointer(absolute)),
+        (pointer(values), pointer(factors), pointer(scratch)),
+    )
+
+
 @entry_kernel
 def score_tiles(tables, model, data, first_tile, last_tile, n_panels, buffers, lost,
                 log_likelihood, bound):
     """Log-likelihoods of the rows of some tiles."""
-    values, scales, factors, scratch = buffers
+    model, data, scales, (values, factors, scratch) = _pointers(model, data, buffers)
+    log_likelihood = pointer(log_likelihood)
+    bound = pointer(bound)
     before = flush_subnormals()
     for tile in range(first_tile, last_tile):
         row = tile * n_panels * PANEL
@@ -357,7 +383,14 @@ def score_tiles(tables, model, data, first_tile, last_tile, n_panels, buffers, l
 def learn_tiles(tables, model, data, first_tile, last_tile, n_panels, buffers, lost,
                 log_likelihood, bound, row_weights, flow, slots, edges, leaf_out):
     """Log-likelihoods and flows of the rows of some tiles; damaged rows get no flow."""
-    values, scales, factors, scratch = buffers
+    model, data, scales, (values, factors, scratch) = _pointers(model, data, buffers)
+    log_likelihood = pointer(log_likelihood)
+    bound = pointer(bound)
+    row_weights = pointer(row_weights)
+    flow = pointer(flow)
+    slots = pointer(slots)
+    edges = pointer(edges)
+    leaf_out = pointer(leaf_out)
     instructions = tables[0]
     rows = n_panels * PANEL
     root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
@@ -369,8 +402,8 @@ def learn_tiles(tables, model, data, first_tile, last_tile, n_panels, buffers, l
         )
         root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
         for t in range(rows):
-            whole = bound[row + t] <= LOST_SHARE
-            slots[root_slot + t] = row_weights[row + t] if whole else 0.0
+            whole = load(bound, row + t) <= LOST_SHARE
+            store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
         backward_tile(
             tables, model, data, row, n_panels, values, factors, scratch, flow, slots, edges,
             leaf_out,
