@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from . import plan as P
+from .columns import (
+    ARG,
+    ARG_END,
+    CHILD,
+    COLUMNS,
+    HEIGHT,
+    IN,
+    KRONECKER,
+    MIXING,
+    OP,
+    OUT,
+    PRODUCT,
+    ROWS,
+    SUM,
+    TD_LEAF,
+    UNITS,
+    WEIGHTS,
+)
 from .kernel_cache import entry_kernel
-
-OP, UNITS, ARG, ARG_END, ROWS, TD_LEAF = P.OP, P.UNITS, P.ARG, P.ARG_END, P.ROWS, P.TD_LEAF
-CHILD, WEIGHTS, HEIGHT, COLUMNS, OUT, IN = P.CHILD, P.WEIGHTS, P.HEIGHT, P.COLUMNS, P.OUT, P.IN
-PRODUCT, SUM, MIXING, KRONECKER = P.PRODUCT, P.SUM, P.MIXING, P.KRONECKER
 
 
 @entry_kernel

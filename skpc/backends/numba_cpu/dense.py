@@ -46,8 +46,23 @@ def _put(mode, other, o, result, i, a, b):
 
 @kernel
 def matrix_times_panels(
-    matrix, at, row_step, col_step, source, s, s_step, result, r, r_step, rows, cols, n_panels,
-    mode, other, o, o_step,
+    matrix,
+    at,
+    row_step,
+    col_step,
+    source,
+    s,
+    s_step,
+    result,
+    r,
+    r_step,
+    rows,
+    cols,
+    n_panels,
+    mode,
+    other,
+    o,
+    o_step,
 ):
     """result[m] = Σ_k matrix[m, k] · source[k] for every row of the tile.
 
@@ -106,7 +121,17 @@ def matrix_times_panels(
 
 @kernel
 def add_outer_products(
-    left, p, p_step, right, q, q_step, rows, cols, n_panels, result, r,
+    left,
+    p,
+    p_step,
+    right,
+    q,
+    q_step,
+    rows,
+    cols,
+    n_panels,
+    result,
+    r,
 ):
     """result[m, n] += Σ over the tile's rows of left[m] · right[n]; row-major at ``r``."""
     never_inline()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from ...circuit import Parameters, Program, Statistics
 from .. import log_domain
 from ..base import Backend, TopDown
 from .accumulate import add_lanes, top_down
+from .columns import LOG_SCALE, TD_LEAF
 from .lanes import allowed_threads, run_lanes
-from .plan import LOG_SCALE, TD_LEAF, Plan, make_plan
+from .plan import Plan, make_plan
 from .rows import encode_rows
 from .simd import PANEL
 from .tiles import LOST_SHARE, learn_tiles, score_tiles
@@ -176,8 +178,16 @@ class NumbaBackend(Backend):
             data = encode_rows(bench.plan, self.program.families, X[rows], (last - first) * tile)
             with bench.workspace(panels) as space:
                 score_tiles(
-                    bench.tables, model, data, 0, last - first, panels, space.buffers, self._lost,
-                    out[rows], bound[rows],
+                    bench.tables,
+                    model,
+                    data,
+                    0,
+                    last - first,
+                    panels,
+                    space.buffers,
+                    self._lost,
+                    out[rows],
+                    bound[rows],
                 )
 
         run_lanes([_task(lane, *cut) for cut in _cuts(n_tiles, n_lanes)], n_threads)
@@ -211,9 +221,21 @@ class NumbaBackend(Backend):
             data = encode_rows(bench.plan, self.program.families, X[rows], (last - first) * tile)
             with bench.workspace(panels) as space:
                 learn_tiles(
-                    bench.tables, model, data, 0, last - first, panels, space.buffers, self._lost,
-                    log_likelihood[rows], bound[rows], padded[rows], space.flow, space.slots,
-                    edges[number], leaf_out[number],
+                    bench.tables,
+                    model,
+                    data,
+                    0,
+                    last - first,
+                    panels,
+                    space.buffers,
+                    self._lost,
+                    log_likelihood[rows],
+                    bound[rows],
+                    padded[rows],
+                    space.flow,
+                    space.slots,
+                    edges[number],
+                    leaf_out[number],
                 )
 
         tasks = [_task(lane, i, *cut) for i, cut in enumerate(_cuts(n_tiles, n_lanes))]
@@ -317,7 +339,7 @@ class _Borrowed:
 def _cuts(n_tiles: int, n_lanes: int) -> list[tuple[int, int]]:
     """Lane i's first and last tile; lengths differ by one at most."""
     ends = np.linspace(0, n_tiles, n_lanes + 1).round().astype(int).tolist()
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))
 
 
 def _task(function, *args):

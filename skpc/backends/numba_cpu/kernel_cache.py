@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core import caching
@@ -79,7 +80,7 @@ class _Locator(caching._CacheLocator):
 
 
 class _Impl(caching.CompileResultCacheImpl):
-    _locator_classes = [_Locator]  # noqa: RUF012 - numba's own spelling
+    _locator_classes = [_Locator]
 
 
 class _Cache(caching.FunctionCache):
@@ -100,7 +101,8 @@ def _announce() -> None:
     if not _announced:
         _announced.append(True)
         print(
-            f"skpc: compiling its kernels for this processor, once, about 20 s (kept in {_folder()})",
+            "skpc: compiling its kernels for this processor, once, about 20 s "
+            f"(kept in {_folder()})",
             file=sys.stderr,
             flush=True,
         )
@@ -117,15 +119,18 @@ def _folder() -> Path:
         return _found[0]
 
 
+#: No wrapper for callbacks from C, and for inner kernels none for calls from Python.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
 def kernel(function):
     """A function that other kernels call: compiled into each of them, never stored alone."""
-    return numba.njit(
-        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )(function)
+    options = _OPTIONS | {"no_cpython_wrapper": True}
+    return numba.njit(**options)(function)
 
 
 def entry_kernel(function):
     """A kernel that Python calls, kept on disk together with all it calls."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    dispatcher = numba.njit(**_OPTIONS)(function)
     dispatcher._cache = _Cache(function)
     return dispatcher

@@ -35,8 +35,9 @@ SELECT_STATES = 8
 
 
 @kernel
-def table_forward(table, at, log2_scale, s, n_states, codes, c, values, v, units, n_panels,
-                  exponent, x):
+def table_forward(
+    table, at, log2_scale, s, n_states, codes, c, values, v, units, n_panels, exponent, x
+):
     """values[k, row] = table[k, code of the row]; exponent[row] = log2 of the state's scale.
 
     ``table`` is (units, n_states) from ``at``; two of its states mean a missing cell and a
@@ -108,8 +109,9 @@ def _log_density(coefficients, a, data, d, n_rows, terms):
 
 
 @kernel
-def exponential_forward(coefficients, at, terms, data, d, n_rows, values, v, units, n_panels,
-                        exponent, x):
+def exponential_forward(
+    coefficients, at, terms, data, d, n_rows, values, v, units, n_panels, exponent, x
+):
     """values[k, row] = exp(log density - its maximum over k), for any exponential family.
 
     ``data`` holds rows of float64 from ``d``: the base measure, then ``terms`` rows (whether

@@ -73,8 +73,24 @@ def _pair(values, a, b, factors, fa, fb, units_b, step_a, step_b, n_panels, scra
 
 @kernel
 def kronecker_forward(
-    weights, w, values, a, units_a, sa, b, units_b, sb, out, units, n_panels, scales, so, factors,
-    f, scratch, lost,
+    weights,
+    w,
+    values,
+    a,
+    units_a,
+    sa,
+    b,
+    units_b,
+    sb,
+    out,
+    units,
+    n_panels,
+    scales,
+    so,
+    factors,
+    f,
+    scratch,
+    lost,
 ):
     """out = Σ_i W_i (a_i ∘ b): the long product vector is never stored."""
     never_inline()
@@ -85,12 +101,35 @@ def kronecker_forward(
         vstore(factors, f + rows + t, vload(inverse, sb + t))
     for i in range(units_a):
         _pair(
-            values, a + i * PANEL, b, factors, f, f + rows, units_b, units_a * PANEL,
-            units_b * PANEL, n_panels, scratch,
+            values,
+            a + i * PANEL,
+            b,
+            factors,
+            f,
+            f + rows,
+            units_b,
+            units_a * PANEL,
+            units_b * PANEL,
+            n_panels,
+            scratch,
         )
         matrix_times_panels(
-            weights, w + i * units * units_b, units_b, 1, scratch, 0, units_b * PANEL, values, out,
-            units * PANEL, units, units_b, n_panels, STORE if i == 0 else ADD, values, out,
+            weights,
+            w + i * units * units_b,
+            units_b,
+            1,
+            scratch,
+            0,
+            units_b * PANEL,
+            values,
+            out,
+            units * PANEL,
+            units,
+            units_b,
+            n_panels,
+            STORE if i == 0 else ADD,
+            values,
+            out,
             units * PANEL,
         )
     for t in range(0, rows, LANES):
@@ -104,25 +143,74 @@ def kronecker_forward(
 
 @kernel
 def kronecker_backward(
-    weights, w, values, g, units, a, units_a, b, units_b, factors, f, n_panels, slots, ta, tb,
-    edges, scratch, down,
+    weights,
+    w,
+    values,
+    g,
+    units,
+    a,
+    units_a,
+    b,
+    units_b,
+    factors,
+    f,
+    n_panels,
+    slots,
+    ta,
+    tb,
+    edges,
+    scratch,
+    down,
 ):
     """Edge flows of the sum, and the flows of both factors added at ``ta`` and ``tb``."""
     never_inline()
     rows = n_panels * PANEL
     for i in range(units_a):
         _pair(
-            values, a + i * PANEL, b, factors, f, f + rows, units_b, units_a * PANEL,
-            units_b * PANEL, n_panels, scratch,
+            values,
+            a + i * PANEL,
+            b,
+            factors,
+            f,
+            f + rows,
+            units_b,
+            units_a * PANEL,
+            units_b * PANEL,
+            n_panels,
+            scratch,
         )
         block = w + i * units * units_b
         add_outer_products(
-            values, g, units * PANEL, scratch, 0, units_b * PANEL, units, units_b, n_panels, edges,
+            values,
+            g,
+            units * PANEL,
+            scratch,
+            0,
+            units_b * PANEL,
+            units,
+            units_b,
+            n_panels,
+            edges,
             block,
         )
         matrix_times_panels(
-            weights, block, 1, units_b, values, g, units * PANEL, down, 0, units_b * PANEL,
-            units_b, units, n_panels, STORE, values, g, units * PANEL,
+            weights,
+            block,
+            1,
+            units_b,
+            values,
+            g,
+            units * PANEL,
+            down,
+            0,
+            units_b * PANEL,
+            units_b,
+            units,
+            n_panels,
+            STORE,
+            values,
+            g,
+            units * PANEL,
         )
         for p in range(n_panels):
             for h in range(0, PANEL, LANES):

@@ -11,20 +11,48 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, SUM, Program
-
-# Columns of the instruction table.
-(OP, UNITS, VALUE, SCALE, ARG, ARG_END, MEASURE, DIRECT, FACTOR, LEAF, DATA, LEAF_OUT, WIDTH,
- KEPT, LOG_SCALE, PULL, PULL_END, SLOT, ROWS, TD_LEAF) = range(20)
-# Columns of the argument table.
-(CHILD, WEIGHTS, HEIGHT, COLUMNS, OUT, IN, CHILD_VALUE, CHILD_UNITS, CHILD_SCALE, PUSH, TARGET,
- FACTOR_ROW) = range(12)
-# Columns of the pull table: a sum's argument, seen from the child.
-PARENT, PARENT_ARG = range(2)
-
-TABLE, EXPONENTIAL = 5, 6  # operations of leaves, after the five of Program
-# What a product (or a Kronecker sum) does with the flow of a child.
-PUSH_NOTHING, PUSH_DIVIDED, PUSH_FIRST, PUSH_MORE, PUSH_LEAF = range(5)
+from ...circuit.program import Program
+from .columns import (
+    ARG,
+    ARG_END,
+    CHILD,
+    CHILD_SCALE,
+    CHILD_UNITS,
+    CHILD_VALUE,
+    DATA,
+    DIRECT,
+    EXPONENTIAL,
+    FACTOR,
+    FACTOR_ROW,
+    HEIGHT,
+    INPUT,
+    KEPT,
+    KRONECKER,
+    LEAF,
+    LEAF_OUT,
+    LOG_SCALE,
+    MEASURE,
+    MIXING,
+    OP,
+    PRODUCT,
+    PULL,
+    PULL_END,
+    PUSH,
+    PUSH_DIVIDED,
+    PUSH_FIRST,
+    PUSH_LEAF,
+    PUSH_MORE,
+    PUSH_NOTHING,
+    ROWS,
+    SCALE,
+    SLOT,
+    SUM,
+    TABLE,
+    TARGET,
+    UNITS,
+    VALUE,
+    WIDTH,
+)
 
 
 @dataclass
@@ -125,9 +153,7 @@ def make_plan(program: Program, training: bool) -> Plan:
 def _lay_out_leaves(program: Program, table: np.ndarray):
     families = []
     out = packed_table = packed_coefficients = log_scale = codes = data = 0
-    for f, (family, units) in enumerate(
-        zip(program.families, program.family_units, strict=True)
-    ):
+    for f, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
         vectors = np.flatnonzero(program.family == f)
         variables = sorted({int(program.variable[v]) for v in vectors})
         position = {variable: i for i, variable in enumerate(variables)}

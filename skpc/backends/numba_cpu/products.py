@@ -51,9 +51,7 @@ def _settle(top, bottom, relative, absolute, exponent, scales, s):
     vstore(inverse_array, s, inverse)
     vstore(exponent_array, s, vadd(exponent, vdouble(vexponent(top))))
     vstore(relative_array, s, vadd(relative, vselect_less(share, limit, share, zero)))
-    vstore(
-        absolute_array, s, vselect_less(share, limit, zero, vmul(absolute, inverse))
-    )
+    vstore(absolute_array, s, vselect_less(share, limit, zero, vmul(absolute, inverse)))
 
 
 @kernel

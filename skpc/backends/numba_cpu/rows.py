@@ -31,12 +31,12 @@ def encode_rows(
             _write_codes(cells, states, part[:, :n])
         else:
             height = 1 + leaf.n_terms
-            part = floats[leaf.first_slot : leaf.first_slot + height * len(leaf.variables)]
-            part = part.reshape(len(leaf.variables), height, n_padded)[:, :, :n]
+            block = floats[leaf.first_slot : leaf.first_slot + height * len(leaf.variables)]
+            rows = block.reshape(len(leaf.variables), height, n_padded)[:, :, :n]
             x = np.asarray(cells, dtype=np.float64)
-            part[:, 0] = family.log_base_measure(x)
-            part[:, 1] = ~np.isnan(x)
-            part[:, 2:] = family.statistics(x).transpose(1, 0, 2)
+            rows[:, 0] = family.log_base_measure(x)
+            rows[:, 1] = ~np.isnan(x)
+            rows[:, 2:] = family.statistics(x).transpose(1, 0, 2)
     return codes.reshape(-1), floats.reshape(-1), n_padded
 
 

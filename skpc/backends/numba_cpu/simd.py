@@ -317,7 +317,10 @@ def vpower_inverse(typingctx, a):
     return a(a), codegen
 
 
-_LN2 = {"float": (0.693359375, -2.12194440e-4), "double": (0.693145751953125, 1.42860682030941723212e-6)}
+_LN2 = {
+    "float": (0.693359375, -2.12194440e-4),
+    "double": (0.693145751953125, 1.42860682030941723212e-6),
+}
 _EXP_FLOOR = {"float": -87.0, "double": -708.0}
 _EXP_DEGREE = {"float": 7, "double": 13}
 

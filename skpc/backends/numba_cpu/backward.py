@@ -1,0 +1,366 @@
+"""The downward pass of a tile: flows of every vector, edge and leaf flows added up."""
+
+from __future__ import annotations
+
+from .columns import (
+    ARG,
+    ARG_END,
+    CHILD,
+    CHILD_UNITS,
+    CHILD_VALUE,
+    COLUMNS,
+    DATA,
+    DIRECT,
+    FACTOR,
+    FACTOR_ROW,
+    HEIGHT,
+    IN,
+    KEPT,
+    KRONECKER,
+    LEAF_OUT,
+    MIXING,
+    OP,
+    OUT,
+    PARENT,
+    PARENT_ARG,
+    PRODUCT,
+    PULL,
+    PULL_END,
+    PUSH,
+    PUSH_DIVIDED,
+    PUSH_FIRST,
+    PUSH_LEAF,
+    PUSH_MORE,
+    SLOT,
+    SUM,
+    TABLE,
+    TARGET,
+    UNITS,
+    VALUE,
+    WEIGHTS,
+    WIDTH,
+)
+from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
+from .kernel_cache import kernel
+from .leaves import exponential_backward, table_backward
+from .mixing import kronecker_backward, mix_backward
+from .products import scale_rows
+from .simd import (
+    LANES,
+    PANEL,
+    never_inline,
+    vadd,
+    vdivide_or_zero,
+    vfill,
+    vload,
+    vmul,
+    vstore,
+)
+
+
+@kernel
+def _leaf_flow(step, flow, data, first_row, n_panels, leaf_out):
+    never_inline()
+    codes, floats, n_rows = data
+    at = step[DATA] * n_rows + first_row
+    if step[OP] == TABLE:
+        table_backward(
+            flow,
+            0,
+            step[UNITS],
+            n_panels,
+            codes,
+            at,
+            step[WIDTH],
+            step[KEPT],
+            leaf_out,
+            step[LEAF_OUT],
+        )
+    else:
+        exponential_backward(
+            flow,
+            0,
+            step[UNITS],
+            n_panels,
+            floats,
+            at,
+            n_rows,
+            step[KEPT],
+            leaf_out,
+            step[LEAF_OUT],
+        )
+
+
+@kernel
+def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels):
+    """Add to ``flow`` the derivative that the sums above pass down, and their edge flows."""
+    never_inline()
+    instructions, args, pulls = tables
+    units = step[UNITS]
+    for q in range(step[PULL], step[PULL_END]):
+        parent = instructions[pulls[q, PARENT]]
+        arg = args[pulls[q, PARENT_ARG]]
+        up = parent[VALUE] * rows + arg[OUT] * PANEL
+        up_step = parent[UNITS] * PANEL
+        value = step[VALUE] * rows + arg[IN] * PANEL
+        factor = arg[FACTOR_ROW] * rows
+        if parent[OP] == MIXING:
+            mix_backward(
+                weights,
+                arg[WEIGHTS],
+                values,
+                up,
+                values,
+                value,
+                factors,
+                factor,
+                flow,
+                0,
+                units,
+                n_panels,
+                edges,
+            )
+            continue
+        if factor < 0:
+            add_outer_products(
+                values,
+                up,
+                up_step,
+                values,
+                value,
+                units * PANEL,
+                arg[HEIGHT],
+                arg[COLUMNS],
+                n_panels,
+                edges,
+                arg[WEIGHTS],
+            )
+            matrix_times_panels(
+                weights,
+                arg[WEIGHTS],
+                1,
+                arg[COLUMNS],
+                values,
+                up,
+                up_step,
+                flow,
+                arg[IN] * PANEL,
+                units * PANEL,
+                arg[COLUMNS],
+                arg[HEIGHT],
+                n_panels,
+                ADD,
+                values,
+                value,
+                0,
+            )
+        else:
+            scaled_step = arg[HEIGHT] * PANEL
+            scale_rows(
+                values,
+                up,
+                factors,
+                factor,
+                scratch,
+                0,
+                arg[HEIGHT],
+                n_panels,
+                up_step,
+                scaled_step,
+            )
+            add_outer_products(
+                scratch,
+                0,
+                scaled_step,
+                values,
+                value,
+                units * PANEL,
+                arg[HEIGHT],
+                arg[COLUMNS],
+                n_panels,
+                edges,
+                arg[WEIGHTS],
+            )
+            matrix_times_panels(
+                weights,
+                arg[WEIGHTS],
+                1,
+                arg[COLUMNS],
+                scratch,
+                0,
+                scaled_step,
+                flow,
+                arg[IN] * PANEL,
+                units * PANEL,
+                arg[COLUMNS],
+                arg[HEIGHT],
+                n_panels,
+                ADD,
+                values,
+                value,
+                0,
+            )
+
+
+@kernel
+def backward_tile(
+    tables,
+    model,
+    data,
+    first_row,
+    n_panels,
+    values,
+    factors,
+    scratch,
+    flow,
+    slots,
+    edges,
+    leaf_out,
+):
+    """Flows of every vector, root first; edge and leaf flows are added up.
+
+    A sum's values are overwritten by its derivative ∂ log p / ∂ value: flow / value. Edge
+    flows are stored without the factor θ, which is common to all rows.
+    """
+    instructions, args, pulls = tables
+    weights = model[0]
+    rows = n_panels * PANEL
+    for back in range(instructions.shape[0]):
+        v = instructions.shape[0] - 1 - back
+        step = instructions[v]
+        op = step[OP]
+        units = step[UNITS]
+        size = units * rows
+        value = step[VALUE] * rows
+        n_pulls = step[PULL_END] - step[PULL]
+        slot = step[SLOT] * rows
+        is_sum = op == SUM or op == MIXING or op == KRONECKER
+        single = False
+        if n_pulls == 1 and slot < 0:
+            parent = instructions[pulls[step[PULL], PARENT]]
+            arg = args[pulls[step[PULL], PARENT_ARG]]
+            single = parent[DIRECT] and arg[COLUMNS] == units and arg[HEIGHT] == parent[UNITS]
+            if single:
+                up = parent[VALUE] * rows
+                up_step = parent[UNITS] * PANEL
+                add_outer_products(
+                    values,
+                    up,
+                    up_step,
+                    values,
+                    value,
+                    units * PANEL,
+                    arg[HEIGHT],
+                    units,
+                    n_panels,
+                    edges,
+                    arg[WEIGHTS],
+                )
+                if is_sum:
+                    matrix_times_panels(
+                        weights,
+                        arg[WEIGHTS],
+                        1,
+                        units,
+                        values,
+                        up,
+                        up_step,
+                        values,
+                        value,
+                        units * PANEL,
+                        units,
+                        arg[HEIGHT],
+                        n_panels,
+                        STORE,
+                        values,
+                        value,
+                        0,
+                    )
+                else:
+                    matrix_times_panels(
+                        weights,
+                        arg[WEIGHTS],
+                        1,
+                        units,
+                        values,
+                        up,
+                        up_step,
+                        flow,
+                        0,
+                        units * PANEL,
+                        units,
+                        arg[HEIGHT],
+                        n_panels,
+                        TIMES,
+                        values,
+                        value,
+                        units * PANEL,
+                    )
+        if not single and (n_pulls > 0 or slot >= 0):
+            zero = vfill(flow, 0)
+            for i in range(0, size, LANES):
+                vstore(flow, i, zero)
+            _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels)
+            for i in range(0, size, LANES):
+                x = vload(values, value + i)
+                down = vload(flow, i)
+                if is_sum:
+                    if slot >= 0:
+                        down = vadd(down, vdivide_or_zero(vload(slots, slot + i), x))
+                    vstore(values, value + i, down)
+                else:
+                    down = vmul(down, x)
+                    if slot >= 0:
+                        down = vadd(down, vload(slots, slot + i))
+                    vstore(flow, i, down)
+        if op == PRODUCT:
+            for j in range(step[ARG], step[ARG_END]):
+                push = args[j, PUSH]
+                if push == PUSH_LEAF:
+                    _leaf_flow(
+                        instructions[args[j, CHILD]], flow, data, first_row, n_panels, leaf_out
+                    )
+                    continue
+                target = args[j, TARGET] * rows
+                if push == PUSH_DIVIDED:
+                    for i in range(0, size, LANES):
+                        x = vload(values, target + i)
+                        vstore(values, target + i, vdivide_or_zero(vload(flow, i), x))
+                elif push == PUSH_FIRST:
+                    for i in range(0, size, LANES):
+                        vstore(slots, target + i, vload(flow, i))
+                elif push == PUSH_MORE:
+                    for i in range(0, size, LANES):
+                        x = vload(slots, target + i)
+                        vstore(slots, target + i, vadd(x, vload(flow, i)))
+        elif op == KRONECKER:
+            a = step[ARG]
+            b = a + 1
+            for j in range(a, b + 1):
+                if args[j, PUSH] == PUSH_FIRST:
+                    zero = vfill(slots, 0)
+                    start = args[j, TARGET] * rows
+                    for i in range(start, start + args[j, CHILD_UNITS] * rows, LANES):
+                        vstore(slots, i, zero)
+            kronecker_backward(
+                weights,
+                args[a, WEIGHTS],
+                values,
+                value,
+                units,
+                args[a, CHILD_VALUE] * rows,
+                args[a, CHILD_UNITS],
+                args[b, CHILD_VALUE] * rows,
+                args[b, CHILD_UNITS],
+                factors,
+                step[FACTOR] * rows,
+                n_panels,
+                slots,
+                args[a, TARGET] * rows,
+                args[b, TARGET] * rows,
+                edges,
+                scratch,
+                flow,
+            )
+        elif not is_sum and (n_pulls > 0 or slot >= 0):
+            _leaf_flow(step, flow, data, first_row, n_panels, leaf_out)

@@ -1,0 +1,52 @@
+"""Names of the columns and codes of a plan's tables, as kernels read them."""
+
+from __future__ import annotations
+
+from ...circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, SUM
+
+__all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM"]
+
+# Columns of the instruction table.
+(
+    OP,
+    UNITS,
+    VALUE,
+    SCALE,
+    ARG,
+    ARG_END,
+    MEASURE,
+    DIRECT,
+    FACTOR,
+    LEAF,
+    DATA,
+    LEAF_OUT,
+    WIDTH,
+    KEPT,
+    LOG_SCALE,
+    PULL,
+    PULL_END,
+    SLOT,
+    ROWS,
+    TD_LEAF,
+) = range(20)
+# Columns of the argument table.
+(
+    CHILD,
+    WEIGHTS,
+    HEIGHT,
+    COLUMNS,
+    OUT,
+    IN,
+    CHILD_VALUE,
+    CHILD_UNITS,
+    CHILD_SCALE,
+    PUSH,
+    TARGET,
+    FACTOR_ROW,
+) = range(12)
+# Columns of the pull table: a sum's argument, seen from the child.
+PARENT, PARENT_ARG = range(2)
+
+TABLE, EXPONENTIAL = 5, 6  # operations of leaves, after the five of Program
+# What a product (or a Kronecker sum) does with the flow of a child.
+PUSH_NOTHING, PUSH_DIVIDED, PUSH_FIRST, PUSH_MORE, PUSH_LEAF = range(5)
