@@ -88,9 +88,7 @@ def _chunk_statistics(parameters: Parameters, X: np.ndarray, weight: np.ndarray)
                 share = log_weights[span].reshape(shape) + child - base[:, where, None]
                 total[:, where] = np.logaddexp(total[:, where], _log_sum(share))
             up = flows[v] - np.where(np.isneginf(total), 0.0, total)
-            for b, (where, offset, shape, child) in enumerate(
-                _blocks(program, v, args, values)
-            ):
+            for b, (where, offset, shape, child) in enumerate(_blocks(program, v, args, values)):
                 span = slice(offset, offset + shape[0] * shape[1])
                 share = log_weights[span].reshape(shape) + child - base[:, where, None]
                 edges = up[:, where, None] + share

@@ -8,8 +8,8 @@ from .circuit import Circuit
 from .nodes import Input, Node, Product, Sum
 from .parameters import Parameters
 from .program import Program
-from .serialise import circuit_from_arrays, circuit_to_arrays
 from .renormalise import log_partition, renormalise
+from .serialise import circuit_from_arrays, circuit_to_arrays
 from .statistics import Statistics
 
 __all__ = [

@@ -106,12 +106,11 @@ class Circuit:
                     )
                 if node.kronecker and node is self.root:
                     raise ValueError("A Kronecker product cannot be the root.")
-            if isinstance(node, Sum | Input) and node.share is not None:
-                if id(node.share) not in known:
-                    raise ValueError(
-                        f"{node!r} shares the parameters of {node.share!r}, which is not part "
-                        "of this circuit."
-                    )
+            if node.share is not None and id(node.share) not in known:
+                raise ValueError(
+                    f"{node!r} shares the parameters of {node.share!r}, which is not part of "
+                    "this circuit."
+                )
         for node in self.nodes:
             if isinstance(node, Product):
                 for child in node.children:

@@ -21,6 +21,8 @@ class Node:
     children: tuple[Node, ...] = ()
     scope: frozenset[int]
     n_units: int
+    #: The node whose parameters this one uses, None for its own.
+    share: Any = None
 
     def _fields(self) -> str:
         return f"n_units={self.n_units}"

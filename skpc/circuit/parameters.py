@@ -20,9 +20,7 @@ class Parameters:
         Mean parameters E[s(x)] of every unit of every family.
     """
 
-    def __init__(
-        self, program: Program, weights: np.ndarray, leaves: Sequence[np.ndarray]
-    ) -> None:
+    def __init__(self, program: Program, weights: np.ndarray, leaves: Sequence[np.ndarray]) -> None:
         self.program = program
         self.weights = weights
         self.leaves = list(leaves)

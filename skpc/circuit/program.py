@@ -109,7 +109,9 @@ class Program:
     def _number_vectors(self, circuit: Circuit) -> None:
         self._vector: dict[int, int] = {}
         self._node_of: list[Node] = []
-        op, units, level = [], [], []
+        op: list[int] = []
+        units: list[int] = []
+        level: list[int] = []
         for node in circuit.nodes:
             if isinstance(node, Product):
                 if node.kronecker:

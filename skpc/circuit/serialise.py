@@ -54,7 +54,7 @@ def circuit_from_arrays(arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     families = [resolve_distribution(config) for config in header["distributions"]]
     rows = arrays["nodes"].tolist()
     starts, children = arrays["starts"].tolist(), arrays["children"].tolist()
-    nodes: list[Node | None] = [None] * len(rows)
+    nodes: list[Any] = [None] * len(rows)
 
     def make(i: int) -> Node:
         kind, units, a, b, share = rows[i]

@@ -44,7 +44,8 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
     categorical_features : "from_dtype", array-like of bool or int, or None, \
             default="from_dtype"
         Columns that hold categories. By default whole-number and boolean columns with at
-        most 64 distinct values. Columns with no values but 0 and 1 are always binary.
+        most 64 distinct values; None: no column. Columns that are not named and hold no
+        values but 0 and 1 are binary.
     init_params : {"random"}, callable or Parameters, default="random"
         Start values.
     batch_size : int, default=256
@@ -180,6 +181,16 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         ValueError
             For values that cannot be learnt from; the estimator stays as it was.
         """
+        before = dict(vars(self))
+        try:
+            return self._fit(X, sample_weight)
+        except BaseException:
+            # The check of X has already written the number and the names of its columns.
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _fit(self, X, sample_weight):
         solver = resolve_solver(self.solver)
         by_hand = isinstance(self.structure, Circuit)
         structure = self.structure if by_hand else resolve_structure(self.structure)
@@ -247,9 +258,9 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
 
     def _categorical_mask(self, n_columns: int) -> np.ndarray | None:
         named = self.categorical_features
-        if named is None or isinstance(named, str):
+        if isinstance(named, str):
             return None
-        named = np.asarray(named)
+        named = np.asarray([] if named is None else named)
         if named.dtype == bool:
             if named.shape != (n_columns,):
                 raise ValueError(
@@ -265,7 +276,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
                 f"categorical_features={self.categorical_features!r} must hold column numbers "
                 f"from 0 to {n_columns - 1}, or be a mask of {n_columns} booleans."
             )
-        mask[named] = True
+        mask[named.astype(np.intp)] = True
         return mask
 
     def _split(self, X, weight, encoder, rng):
@@ -394,7 +405,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         self._dtype = fitted["dtype"]
 
     def __getstate__(self):
-        state = super().__getstate__()
+        state = dict(super().__getstate__())
         state.pop("_backend", None)
         return state
 

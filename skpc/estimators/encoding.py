@@ -16,9 +16,10 @@ MAX_CATEGORIES = 64
 class TableEncoder:
     """Learns how every column is encoded; rows are then encoded as they are needed.
 
-    - *binary*: only 0 and 1 occur; the codes are the values.
-    - *categorical*: a whole-number or boolean column with at most 64 distinct values, or one
-      the user names. One more code, the last, is kept for categories never seen.
+    - *binary*: only 0 and 1 occur, and the user does not name it; the codes are the values.
+    - *categorical*: the columns that the user names; where nobody names any, whole-number and
+      boolean columns with at most 64 distinct values. One more code, the last, is kept for
+      categories never seen.
     - *continuous*: (x - shift) / scale with robust float64 moments; ``log_scale`` brings
       densities back to the user's units.
 
@@ -37,17 +38,18 @@ class TableEncoder:
         sample_weight: np.ndarray | None = None,
         categorical: np.ndarray | None = None,
     ) -> TableEncoder:
-        """Look at every column once; ``categorical`` is a mask of columns the user names."""
+        """Look at every column once; ``categorical`` is a mask of columns the user names, None
+        where their dtype decides."""
         n_columns = X.shape[1]
         self.kinds = np.full(n_columns, CONTINUOUS)
         self.categories: list[np.ndarray | None] = [None] * n_columns
         self.shift = np.zeros(n_columns)
         self.scale = np.ones(n_columns)
-        whole = X.dtype.kind in "biu"
+        whole = X.dtype.kind in "biu" and categorical is None
         for j in range(n_columns):
             column = X[:, j]
             named = categorical is not None and bool(categorical[j])
-            if _only_zero_and_one(column):
+            if not named and _only_zero_and_one(column):
                 self.kinds[j] = BINARY
                 continue
             values = np.unique(column) if whole or named else None
@@ -90,11 +92,11 @@ class TableEncoder:
                 z = (out[:, continuous] - self.shift[continuous]) / self.scale[continuous]
             out[:, continuous] = np.clip(z, -1e150, 1e150)
         for j in np.flatnonzero(self.kinds == CATEGORICAL):
-            categories = self.categories[j].astype(np.float64)
+            categories = np.asarray(self.categories[j], dtype=np.float64)
             column = out[:, j]
             code = np.searchsorted(categories, column)
-            code = np.minimum(code, len(categories) - 1)
-            known = categories[code] == column
+            # A NaN at the end equals nothing, so that what lies above the last is not known.
+            known = np.append(categories, np.nan)[code] == column
             code = np.where(known, code, len(categories)).astype(np.float64)
             out[:, j] = np.where(np.isnan(column), np.nan, code)
         return out
@@ -117,8 +119,11 @@ class TableEncoder:
         continuous = self.kinds == CONTINUOUS
         out[:, continuous] = out[:, continuous] * self.scale[continuous] + self.shift[continuous]
         for j in np.flatnonzero(self.kinds == CATEGORICAL):
-            categories = self.categories[j].astype(np.float64)
+            categories = np.asarray(self.categories[j], dtype=np.float64)
             code = out[:, j]
+            if not len(categories):
+                out[:, j] = np.nan
+                continue
             known = np.where(np.isnan(code) | (code >= len(categories)), 0, code).astype(int)
             out[:, j] = np.where(np.isnan(code), np.nan, categories[known])
         return out
@@ -173,7 +178,7 @@ def _only_zero_and_one(column: np.ndarray) -> bool:
 
 
 def _moments(column: np.ndarray, sample_weight: np.ndarray | None) -> tuple[float, float]:
-    """Weighted mean and standard deviation, safe for values up to 1e300."""
+    """Weighted mean and standard deviation, safe for values from 1e-300 to 1e300."""
     x = np.asarray(column, dtype=np.float64)
     weight = np.ones(len(x)) if sample_weight is None else sample_weight
     seen = ~np.isnan(x) & (weight > 0)
@@ -181,7 +186,7 @@ def _moments(column: np.ndarray, sample_weight: np.ndarray | None) -> tuple[floa
     if not x.size:
         return 0.0, 1.0
     size = float(np.abs(x).max())
-    unit = 1.0 if size < 1e100 else size
+    unit = 1.0 if size == 0 or 1e-100 < size < 1e100 else size
     share = weight / weight.sum()
     mean = float(np.dot(share, x / unit))
     deviation = float(np.sqrt(np.dot(share, (x / unit - mean) ** 2)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,15 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     header["params"] = {k: _pack(v) for k, v in estimator.get_params(deep=False).items()}
     arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
     target = Path(path)
-    handle, scratch = tempfile.mkstemp(dir=target.parent or ".", prefix=target.name, suffix=".tmp")
-    os.close(handle)
+    # Not by tempfile, whose files nobody but their owner may read.
+    scratch = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         save_file(arrays, scratch, metadata={KEY: json.dumps(header)})
         with open(scratch, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(scratch, target)
     except BaseException:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise
 
 
@@ -87,24 +87,41 @@ def load(path: str | os.PathLike) -> Any:
         raise ValueError(f"{os.fspath(path)!r} is not a whole skpc model file: {error}") from error
     if KEY not in metadata:
         raise ValueError(f"{os.fspath(path)!r} is a safetensors file, but not a skpc model.")
-    header = json.loads(metadata[KEY])
-    if header["format"] > FORMAT_VERSION:
-        raise ValueError(
-            f"{os.fspath(path)!r} has format {header['format']}; this skpc reads up to "
-            f"{FORMAT_VERSION}. Install a newer skpc."
-        )
+    try:
+        header = json.loads(metadata[KEY])
+        version = int(header["format"])
+        if version <= FORMAT_VERSION:
+            return _rebuild(PCDensityEstimator, arrays, header)
+    except (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)!r} is a damaged skpc model file: {error}") from error
+    raise ValueError(
+        f"{os.fspath(path)!r} has format {version}; this skpc reads up to {FORMAT_VERSION}. "
+        "Install a newer skpc."
+    )
+
+
+def _rebuild(kind: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Any:
     circuit = circuit_from_arrays(_part(arrays, "circuit/"), header["circuit"])
-    params = _unpack_all(header["params"], circuit)
-    estimator = PCDensityEstimator(**params)
+    estimator = kind(**_unpack_all(header["params"], circuit))
     program = Program(circuit)
     leaves = [arrays[f"leaves/{i}"] for i in range(len(program.families))]
-    encoder = IdentityEncoder if header["identity"] else TableEncoder
-    estimator._restore(
-        Parameters(program, arrays["weights"], leaves),
-        encoder.from_arrays(_part(arrays, "encoder/"), header["encoder"]),
-        header["fitted"],
+    # Kernels read these arrays without looking at their lengths.
+    _check_array("weights", arrays["weights"], (program.n_weights,))
+    for i, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
+        _check_array(f"leaves/{i}", leaves[i], (units, family.n_statistics))
+    encoder = (IdentityEncoder if header["identity"] else TableEncoder).from_arrays(
+        _part(arrays, "encoder/"), header["encoder"]
     )
+    columns = circuit.n_variables
+    for name in ("kinds", "shift", "scale"):
+        _check_array(f"encoder/{name}", getattr(encoder, name), (columns,))
+    estimator._restore(Parameters(program, arrays["weights"], leaves), encoder, header["fitted"])
     return estimator
+
+
+def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{name} has shape {array.shape}; {shape}, all finite, is needed.")
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -134,7 +151,9 @@ def _unpack_all(params: dict[str, Any], circuit: Any) -> dict[str, Any]:
         elif "list" in value:
             out[name] = value["list"]
         elif "estimator" in value:
-            known = {c.__name__: c for c in (*STRUCTURES.values(), *SOLVERS.values())}
+            known: dict[str, Any] = {}
+            known |= {c.__name__: c for c in STRUCTURES.values()}
+            known |= {c.__name__: c for c in SOLVERS.values()}
             if value["estimator"] in known:
                 out[name] = known[value["estimator"]](**_unpack_all(value["params"], circuit))
         elif value["left_out"] == "Circuit":

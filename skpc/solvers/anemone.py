@@ -53,7 +53,7 @@ class Anemone(Solver):
 
     def check(self):
         check_steps(self.step_size, self.min_step_size, self.schedule)
-        if not isinstance(self.momentum, Real) or not 0 <= self.momentum < 1:
+        if not isinstance(self.momentum, Real) or not 0 <= float(self.momentum) < 1:
             raise ValueError(f"momentum={self.momentum!r} must be a number in [0, 1).")
 
     def update(self, state, parameters, statistics, top_down):

@@ -12,6 +12,9 @@ from sklearn.base import BaseEstimator
 from ..backends import TopDown
 from ..circuit import Parameters, Statistics
 
+#: Below the smallest normal number, quotients lose their digits and reciprocals overflow.
+SMALLEST = np.finfo(np.float64).tiny
+
 
 @dataclass
 class SolverState:
@@ -67,7 +70,8 @@ def mix(
     """θ'_nc ∝ keep_n θ_nc + learn_n F̄_nc, and the same for mean parameters of leaves.
 
     A leaf's m' = (keep m + learn Σ F s) / (keep + learn Σ F). A unit for which old and new
-    together weigh nothing keeps its parameters.
+    together weigh nothing (or less than the smallest normal number, which cannot be divided
+    by) keeps its parameters.
 
     Parameters
     ----------
@@ -93,7 +97,7 @@ def mix(
             totals[rows] = new.sum(axis=2)
         else:
             np.add.at(totals, rows, new.sum(axis=2))
-    empty = ~(totals > 0)
+    empty = ~(totals >= SMALLEST)
     scale = 1.0 / np.where(empty, 1.0, totals)
     for group in program.groups:
         new = group.view(weights)
@@ -109,7 +113,7 @@ def mix(
         with np.errstate(divide="ignore", invalid="ignore"):
             new = keep[1][f][:, None] * mean + learn[1][f][:, None] * flow[:, 1:]
             new /= total[:, None]
-        new = np.where(total[:, None] > 0, new, mean)
+        new = np.where(total[:, None] >= SMALLEST, new, mean)
         leaves.append(program.families[f].project(new))
     return Parameters(program, weights, leaves)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Solver, SolverState, mix, unit_flows
+from .base import SMALLEST, Solver, SolverState, mix, unit_flows
 from .schedules import check_steps, scheduled_step
 
 
@@ -52,8 +52,8 @@ class MiniBatchEM(Solver):
 
 
 def _share(flow, value):
-    return np.where(flow > 0, value, 1.0)
+    return np.where(flow >= SMALLEST, value, 1.0)
 
 
 def _inverse(flow, value):
-    return np.divide(value, flow, out=np.zeros_like(flow), where=flow > 0)
+    return np.divide(value, flow, out=np.zeros_like(flow), where=flow >= SMALLEST)

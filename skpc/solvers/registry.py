@@ -23,12 +23,10 @@ def resolve_solver(solver: str | Solver) -> Solver:
             raise ValueError(
                 f"solver={solver!r} is not known; use one of {sorted(SOLVERS)} or a Solver object."
             )
-        solver = SOLVERS[solver]()
+        made = SOLVERS[solver]()
     elif isinstance(solver, Solver):
-        solver = clone(solver)
+        made = clone(solver)
     else:
-        raise ValueError(
-            f"solver={solver!r} must be one of {sorted(SOLVERS)} or a Solver object."
-        )
-    solver.check()
-    return solver
+        raise ValueError(f"solver={solver!r} must be one of {sorted(SOLVERS)} or a Solver object.")
+    made.check()
+    return made

@@ -27,9 +27,9 @@ def scheduled_step(solver: Any, state: SolverState) -> float:
 def check_steps(step_size: Any, min_step_size: Any, schedule: Any) -> None:
     """Refuse steps outside (0, 1] and unknown schedules."""
     for name, value in (("step_size", step_size), ("min_step_size", min_step_size)):
-        if not isinstance(value, Real) or not 0 < value <= 1:
+        if not isinstance(value, Real) or not 0 < float(value) <= 1:
             raise ValueError(f"{name}={value!r} must be a number in (0, 1].")
-    if min_step_size > step_size:
+    if schedule != "constant" and min_step_size > step_size:
         raise ValueError(
             f"min_step_size={min_step_size!r} must not exceed step_size={step_size!r}."
         )

@@ -37,7 +37,14 @@ def initial_parameters(
         Values that nodes were given by hand are kept.
     """
     if isinstance(init_params, Parameters):
-        return init_params.copy()
+        if not _same_layout(init_params.program, program):
+            raise ValueError(
+                f"init_params={init_params!r} are of another circuit: {init_params.program!r} "
+                f"instead of {program!r}. Give Parameters of the circuit that is fitted."
+            )
+        return Parameters(
+            program, init_params.weights.copy(), [m.copy() for m in init_params.leaves]
+        )
     if isinstance(init_params, str):
         if init_params not in INIT_PARAMS:
             raise ValueError(
@@ -50,6 +57,13 @@ def initial_parameters(
     return parameters
 
 
+def _same_layout(one: Program, other: Program) -> bool:
+    names = ("op", "units", "args", "variable", "family", "unit_start")
+    return one.families == other.families and all(
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in names
+    )
+
+
 def random_parameters(
     program: Program, leaf_priors: list[np.ndarray], rng: np.random.Generator
 ) -> Parameters:
@@ -58,12 +72,12 @@ def random_parameters(
     weights /= program.spread_rows(program.row_sums(weights))
     leaves = []
     for family, prior in zip(program.families, leaf_priors, strict=True):
-        _, first, inverse = np.unique(prior, axis=0, return_index=True, return_inverse=True)
+        # By runs of equal priors, in the order of the units: were they sorted by value, the last
+        # bits of the priors would decide which unit gets which draw.
         mean = np.empty_like(prior)
-        inverse = inverse.reshape(-1)
-        for i, start in enumerate(first):
-            units = np.flatnonzero(inverse == i)
-            mean[units] = family.random_mean(prior[start], len(units), rng)
+        cuts = np.flatnonzero((prior[1:] != prior[:-1]).any(axis=1)) + 1
+        for start, stop in zip([0, *cuts], [*cuts, len(prior)], strict=True):
+            mean[start:stop] = family.random_mean(prior[start], stop - start, rng)
         leaves.append(mean)
     return Parameters(program, weights, leaves)
 

@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from .columns import (
-    ARG,
-    ARG_END,
-    CHILD,
-    COLUMNS,
-    HEIGHT,
-    IN,
-    KRONECKER,
-    MIXING,
-    OP,
-    OUT,
-    PRODUCT,
-    ROWS,
-    SUM,
-    TD_LEAF,
-    UNITS,
-    WEIGHTS,
-)
+from .columns import CHILD, COLUMNS, HEIGHT, IN, KRONECKER, MIXING, OUT, PRODUCT, SUM, WEIGHTS
 from .kernel_cache import entry_kernel
 
 
@@ -38,23 +21,27 @@ def add_lanes(edges, weights, flows):
 
 
 @entry_kernel
-def top_down(instructions, args, starts, weights, reach, rows, leaves):
-    """Probability of every unit: ``reach`` a vector, ``rows`` of sums, ``leaves`` by family."""
-    last = instructions.shape[0] - 1
+def top_down(
+    op, units, arg_start, args, row_start, leaf_start, starts, weights, reach, rows, leaves
+):
+    """Probability of every unit, from the arrays of a Program.
+
+    ``reach`` holds one number a unit of a vector, from ``starts``; sums add theirs to
+    ``rows``, leaves to ``leaves`` from ``leaf_start``.
+    """
+    last = op.size - 1
     reach[starts[last]] = 1.0
     for back in range(last + 1):
         v = last - back
-        step = instructions[v]
-        op = step[OP]
-        units = step[UNITS]
         at = starts[v]
-        if op == PRODUCT:
-            for j in range(step[ARG], step[ARG_END]):
+        n = units[v]
+        if op[v] == PRODUCT:
+            for j in range(arg_start[v], arg_start[v + 1]):
                 c = starts[args[j, CHILD]]
-                for k in range(units):
+                for k in range(n):
                     reach[c + k] += reach[at + k]
-        elif op == SUM:
-            for j in range(step[ARG], step[ARG_END]):
+        elif op[v] == SUM:
+            for j in range(arg_start[v], arg_start[v + 1]):
                 c = starts[args[j, CHILD]] + args[j, IN]
                 w = args[j, WEIGHTS]
                 width = args[j, COLUMNS]
@@ -63,27 +50,27 @@ def top_down(instructions, args, starts, weights, reach, rows, leaves):
                     for k in range(width):
                         reach[c + k] += above * weights[w + k]
                     w += width
-        elif op == MIXING:
-            for j in range(step[ARG], step[ARG_END]):
+        elif op[v] == MIXING:
+            for j in range(arg_start[v], arg_start[v + 1]):
                 c = starts[args[j, CHILD]]
-                for k in range(units):
+                for k in range(n):
                     reach[c + k] += reach[at + k] * weights[args[j, WEIGHTS] + k]
-        elif op == KRONECKER:
-            a = step[ARG]
+        elif op[v] == KRONECKER:
+            a = arg_start[v]
             first = starts[args[a, CHILD]]
             second = starts[args[a + 1, CHILD]]
             w = args[a, WEIGHTS]
             width = args[a + 1, COLUMNS]
             for i in range(args[a, COLUMNS]):
-                for m in range(units):
+                for m in range(n):
                     for k in range(width):
                         x = reach[at + m] * weights[w + k]
                         reach[second + k] += x
                         reach[first + i] += x
                     w += width
         else:
-            for k in range(units):
-                leaves[step[TD_LEAF] + k] += reach[at + k]
-        if step[ROWS] >= 0:
-            for k in range(units):
-                rows[step[ROWS] + k] += reach[at + k]
+            for k in range(n):
+                leaves[leaf_start[v] + k] += reach[at + k]
+        if row_start[v] >= 0:
+            for k in range(n):
+                rows[row_start[v] + k] += reach[at + k]

@@ -31,6 +31,7 @@ from .columns import (
     PUSH_FIRST,
     PUSH_LEAF,
     PUSH_MORE,
+    SKIP,
     SLOT,
     SUM,
     TABLE,
@@ -229,6 +230,8 @@ def backward_tile(
         v = instructions.shape[0] - 1 - back
         step = instructions[v]
         op = step[OP]
+        if op == SKIP:
+            continue
         units = step[UNITS]
         size = units * rows
         value = step[VALUE] * rows

@@ -26,9 +26,8 @@ __all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM"]
     PULL,
     PULL_END,
     SLOT,
-    ROWS,
-    TD_LEAF,
-) = range(20)
+) = range(18)
+N_INSTRUCTION_COLUMNS = 18
 # Columns of the argument table.
 (
     CHILD,
@@ -44,9 +43,12 @@ __all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM"]
     TARGET,
     FACTOR_ROW,
 ) = range(12)
+N_ARG_COLUMNS = 12
 # Columns of the pull table: a sum's argument, seen from the child.
 PARENT, PARENT_ARG = range(2)
 
-TABLE, EXPONENTIAL = 5, 6  # operations of leaves, after the five of Program
+# Operations after the five of Program: the two forms of leaves, and nothing.
+TABLE, EXPONENTIAL, SKIP = 5, 6, 7
+LEAVES = (TABLE, EXPONENTIAL)
 # What a product (or a Kronecker sum) does with the flow of a child.
 PUSH_NOTHING, PUSH_DIVIDED, PUSH_FIRST, PUSH_MORE, PUSH_LEAF = range(5)

@@ -11,6 +11,7 @@ from .kernel_cache import kernel
 from .simd import (
     LANES,
     PANEL,
+    add_four_sums,
     load,
     never_inline,
     store,
@@ -136,48 +137,39 @@ def add_outer_products(
     """result[m, n] += Σ over the tile's rows of left[m] · right[n]; row-major at ``r``."""
     never_inline()
     zero = vfill(left, 0)
-    fours = rows - rows % 4
-    twos = cols - cols % 2
-    for m in range(0, fours, 4):
-        for n in range(0, twos, 2):
-            c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = zero
+    twos = rows - rows % 2
+    fours = cols - cols % 4
+    for m in range(0, twos, 2):
+        for n in range(0, fours, 4):
+            c00 = c01 = c02 = c03 = c10 = c11 = c12 = c13 = zero
             a = p + m * PANEL
             b = q + n * PANEL
             for _ in range(n_panels):
                 for h in range(0, PANEL, LANES):
-                    y = vload(right, b + h)
-                    z = vload(right, b + PANEL + h)
                     x = vload(left, a + h)
+                    z = vload(left, a + PANEL + h)
+                    y = vload(right, b + h)
                     c00 = vfma(x, y, c00)
-                    c01 = vfma(x, z, c01)
-                    x = vload(left, a + PANEL + h)
-                    c10 = vfma(x, y, c10)
-                    c11 = vfma(x, z, c11)
-                    x = vload(left, a + 2 * PANEL + h)
-                    c20 = vfma(x, y, c20)
-                    c21 = vfma(x, z, c21)
-                    x = vload(left, a + 3 * PANEL + h)
-                    c30 = vfma(x, y, c30)
-                    c31 = vfma(x, z, c31)
+                    c10 = vfma(z, y, c10)
+                    y = vload(right, b + PANEL + h)
+                    c01 = vfma(x, y, c01)
+                    c11 = vfma(z, y, c11)
+                    y = vload(right, b + 2 * PANEL + h)
+                    c02 = vfma(x, y, c02)
+                    c12 = vfma(z, y, c12)
+                    y = vload(right, b + 3 * PANEL + h)
+                    c03 = vfma(x, y, c03)
+                    c13 = vfma(z, y, c13)
                 a += p_step
                 b += q_step
             i = r + m * cols + n
-            _add(result, i, vsum(c00))
-            _add(result, i + 1, vsum(c01))
-            i += cols
-            _add(result, i, vsum(c10))
-            _add(result, i + 1, vsum(c11))
-            i += cols
-            _add(result, i, vsum(c20))
-            _add(result, i + 1, vsum(c21))
-            i += cols
-            _add(result, i, vsum(c30))
-            _add(result, i + 1, vsum(c31))
-        for n in range(twos, cols):
-            for i in range(m, m + 4):
+            add_four_sums(result, i, c00, c01, c02, c03)
+            add_four_sums(result, i + cols, c10, c11, c12, c13)
+        for n in range(fours, cols):
+            for i in range(m, m + 2):
                 x = _dot(left, p + i * PANEL, p_step, right, q + n * PANEL, q_step, n_panels)
                 _add(result, r + i * cols + n, x)
-    for m in range(fours, rows):
+    for m in range(twos, rows):
         for n in range(cols):
             x = _dot(left, p + m * PANEL, p_step, right, q + n * PANEL, q_step, n_panels)
             _add(result, r + m * cols + n, x)

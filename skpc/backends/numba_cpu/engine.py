@@ -13,8 +13,9 @@ from ...circuit import Parameters, Program, Statistics
 from .. import log_domain
 from ..base import Backend, TopDown
 from .accumulate import add_lanes, top_down
-from .columns import LOG_SCALE, TD_LEAF
+from .columns import LOG_SCALE
 from .lanes import allowed_threads, run_lanes
+from .merged import merged_factors, pack_merged, unpack_merged
 from .plan import Plan, make_plan
 from .rows import encode_rows
 from .simd import PANEL
@@ -80,7 +81,7 @@ class NumbaBackend(Backend):
         for start in range(0, len(X), step):
             part = slice(start, start + step)
             self._learn(parameters, model, X[part], weight[part], total, leaves)
-        self._unpack_leaves(leaves, total)
+        self._unpack_leaves(leaves, total, parameters)
         return total
 
     def top_down(self, parameters: Parameters) -> TopDown:
@@ -88,9 +89,18 @@ class NumbaBackend(Backend):
         reach = np.zeros(int(program.units.sum()))
         rows = np.zeros(program.n_rows)
         leaves = np.zeros(sum(program.family_units))
-        plan = self._learning.plan
         top_down(
-            plan.instructions, plan.args, self._starts, parameters.weights, reach, rows, leaves
+            program.op,
+            program.units,
+            program.arg_start,
+            program.args,
+            program.row_start,
+            self._leaf_starts,
+            self._starts,
+            parameters.weights,
+            reach,
+            rows,
+            leaves,
         )
         cuts = np.cumsum(program.family_units)[:-1]
         return TopDown(rows, np.split(leaves, cuts))
@@ -103,10 +113,12 @@ class NumbaBackend(Backend):
 
     @cached_property
     def _learning(self) -> _Bench:
-        plan = make_plan(self.program, training=True)
+        return _Bench(make_plan(self.program, training=True), self.dtype)
+
+    @cached_property
+    def _leaf_starts(self) -> np.ndarray:
         first = np.concatenate([[0], np.cumsum(self.program.family_units)]).astype(np.int64)
-        plan.instructions[:, TD_LEAF] = first[self.program.family] + self.program.unit_start
-        return _Bench(plan, self.dtype)
+        return first[self.program.family] + self.program.unit_start
 
     @cached_property
     def _starts(self) -> np.ndarray:
@@ -135,6 +147,9 @@ class NumbaBackend(Backend):
                 rows = np.column_stack([-family.log_partition(natural), natural])
                 size = rows.size
                 coefficients[leaf.packed_start : leaf.packed_start + size] = rows.ravel()
+        for group in plan.merged:
+            merged_rows, leaf_tables = merged_factors(group, parameters)
+            pack_merged(group, merged_rows @ leaf_tables, table, log2_scale)
         weights = parameters.weights.astype(self.dtype)
         return weights, table, log2_scale, coefficients
 
@@ -261,12 +276,18 @@ class NumbaBackend(Backend):
             for mine, more in zip(total.leaves, extra.leaves, strict=True):
                 mine += more
 
-    def _unpack_leaves(self, leaves: np.ndarray, total: Statistics) -> None:
-        for leaf in self._learning.plan.families:
+    def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, parameters) -> None:
+        plan = self._learning.plan
+        parts = []
+        for leaf in plan.families:
+            n_units = self.program.family_units[leaf.family]
+            part = leaves[leaf.out_start : leaf.out_start + n_units * leaf.n_terms]
+            parts.append(part.reshape(n_units, leaf.n_terms))
+        for group in plan.merged:
+            unpack_merged(group, parameters, leaves, total.flows, parts[group.family])
+        for leaf, part in zip(plan.families, parts, strict=True):
             family = self.program.families[leaf.family]
             out = total.leaves[leaf.family]
-            part = leaves[leaf.out_start : leaf.out_start + len(out) * leaf.n_terms]
-            part = part.reshape(len(out), leaf.n_terms)
             if leaf.is_table:
                 out[:, 0] += part.sum(axis=1)
                 out[:, 1:] += part @ family.statistics(np.arange(family.n_states, dtype=float)).T

@@ -27,6 +27,7 @@ from .columns import (
     OUT,
     PRODUCT,
     SCALE,
+    SKIP,
     TABLE,
     UNITS,
     VALUE,
@@ -58,6 +59,8 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
     for v in range(instructions.shape[0]):
         step = instructions[v]
         op = step[OP]
+        if op == SKIP:
+            continue
         units = step[UNITS]
         out = step[VALUE] * rows
         scale = step[SCALE] * rows

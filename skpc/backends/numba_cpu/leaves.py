@@ -14,6 +14,7 @@ from .simd import (
     load,
     never_inline,
     store,
+    vadd,
     vbroadcast,
     vdouble,
     vexp,
@@ -73,31 +74,29 @@ def table_forward(
 def table_backward(flows, f, units, n_panels, codes, c, n_states, n_kept, result, r):
     """result[k, state] += flow of unit k over the rows in that state, ``n_kept`` states."""
     never_inline()
+    if n_states <= SELECT_STATES:
+        zero = vfill(flows, 0)
+        for k in range(units):
+            for code in range(n_kept):
+                total = zero
+                i = f + k * PANEL
+                for p in range(n_panels):
+                    for h in range(0, PANEL, LANES):
+                        here = vload(codes, c + p * PANEL + h)
+                        total = vadd(total, vselect_code(here, code, vload(flows, i + h), zero))
+                    i += units * PANEL
+                o = r + k * n_kept + code
+                store(result, o, load(result, o) + vsum(total))
+        return
     for p in range(n_panels):
-        start = f + p * units * PANEL
         row = c + p * PANEL
-        if n_states <= SELECT_STATES:
-            zero = vfill(flows, 0)
-            left = vload(codes, row)
-            right = vload(codes, row + LANES)
-            for k in range(units):
-                low = vload(flows, start + k * PANEL)
-                high = vload(flows, start + k * PANEL + LANES)
-                for code in range(n_kept):
-                    part = vsum(vselect_code(left, code, low, zero)) + vsum(
-                        vselect_code(right, code, high, zero)
-                    )
-                    o = r + k * n_kept + code
-                    store(result, o, load(result, o) + part)
-        else:
-            for k in range(units):
-                i = start + k * PANEL
-                o = r + k * n_kept
-                for j in range(PANEL):
-                    code = load(codes, row + j)
-                    if code < n_kept:
-                        flow = load(flows, i + j)
-                        store(result, o + code, load(result, o + code) + flow)
+        for k in range(units):
+            i = f + (p * units + k) * PANEL
+            o = r + k * n_kept
+            for j in range(PANEL):
+                code = load(codes, row + j)
+                if code < n_kept:
+                    store(result, o + code, load(result, o + code) + load(flows, i + j))
 
 
 @kernel

@@ -2,7 +2,12 @@
 
 Two plans are made of one program. For training every value that the backward pass reads
 keeps its place. For scoring a place is used again as soon as its last reader is done, so
-that the live set stays in cache (plants, 32 units: 34 vectors instead of 207).
+that the live set stays in cache.
+
+A dense sum straight above a leaf with few states is itself a leaf with few states: its
+table is weights · table, made once an update, and its flows by state give back those of
+its edges and of the leaf below. In a hidden Chow-Liu tree these are the sums above the
+tree's leaves, and no row ever passes through their products.
 """
 
 from __future__ import annotations
@@ -19,20 +24,23 @@ from .columns import (
     CHILD_SCALE,
     CHILD_UNITS,
     CHILD_VALUE,
+    COLUMNS,
     DATA,
     DIRECT,
     EXPONENTIAL,
     FACTOR,
     FACTOR_ROW,
     HEIGHT,
-    INPUT,
     KEPT,
     KRONECKER,
     LEAF,
     LEAF_OUT,
+    LEAVES,
     LOG_SCALE,
     MEASURE,
     MIXING,
+    N_ARG_COLUMNS,
+    N_INSTRUCTION_COLUMNS,
     OP,
     PRODUCT,
     PULL,
@@ -43,14 +51,15 @@ from .columns import (
     PUSH_LEAF,
     PUSH_MORE,
     PUSH_NOTHING,
-    ROWS,
     SCALE,
+    SKIP,
     SLOT,
     SUM,
     TABLE,
     TARGET,
     UNITS,
     VALUE,
+    WEIGHTS,
     WIDTH,
 )
 
@@ -69,6 +78,26 @@ class LeafFamily:
 
 
 @dataclass
+class MergedTables:
+    """Sums of one shape straight above leaves of one family, read as leaves themselves.
+
+    Packed values lie as (n, height, states + 2) from ``packed_start``, flows as (n, height,
+    states + 1) from ``out_start``; the last kept state is a missing cell.
+    """
+
+    family: int
+    states: int
+    height: int
+    width: int
+    sums: list[int]
+    weights: np.ndarray  # (n,) first weight of every sum
+    units: np.ndarray  # (n,) first unit of the leaf in its family
+    packed_start: int
+    out_start: int
+    scale_start: int
+
+
+@dataclass
 class Plan:
     """Tables of offsets for the kernels; all integers are int64."""
 
@@ -76,6 +105,7 @@ class Plan:
     args: np.ndarray
     pulls: np.ndarray
     families: list[LeafFamily]
+    merged: list[MergedTables]
     n_values: int  # units of the value buffer
     n_scales: int
     n_factors: int
@@ -107,40 +137,48 @@ class _Places:
         self._free.setdefault(units, []).append(place)
 
 
+#: Sums above leaves with more states keep their own product: its table would cost more.
+MERGE_STATES = 64
+
+
 def make_plan(program: Program, training: bool) -> Plan:
     """Lay out one tile of a program, for scoring or for training."""
     n = program.n_vectors
-    table = np.zeros((n, 20), dtype=np.int64)
-    args = np.zeros((len(program.args), 12), dtype=np.int64)
+    table = np.zeros((n, N_INSTRUCTION_COLUMNS), dtype=np.int64)
+    args = np.zeros((len(program.args), N_ARG_COLUMNS), dtype=np.int64)
     args[:, :6] = program.args
     owner = np.repeat(np.arange(n), np.diff(program.arg_start))
     table[:, OP] = program.op
     table[:, UNITS] = program.units
     table[:, ARG] = program.arg_start[:-1]
     table[:, ARG_END] = program.arg_start[1:]
-    table[:, ROWS] = program.row_start
-
-    parents: list[list[int]] = [[] for _ in range(n)]  # argument numbers
-    for a, child in enumerate(args[:, CHILD]):
-        parents[child].append(a)
-    parent_ops = [{int(program.op[owner[a]]) for a in parents[v]} for v in range(n)]
 
     families, numbers = _lay_out_leaves(program, table)
-    _choose_scales(program, table, args, parent_ops)
-    n_factors = _place_factors(program, table, args)
-    n_values, n_scales = _place_values(program, table, args, parents, parent_ops, training)
+    merged = _merge_sums_into_leaves(program, table, args, owner, families, numbers)
+    parents: list[list[int]] = [[] for _ in range(n)]  # argument numbers
+    for a in range(len(args)):
+        if table[owner[a], OP] not in (TABLE, SKIP):
+            parents[args[a, CHILD]].append(a)
+    parent_ops = [{int(table[owner[a], OP]) for a in parents[v]} for v in range(n)]
+    unread = [v for v in range(n - 1) if not parents[v]]
+    table[unread, OP] = SKIP
+
+    _choose_scales(table, args, parent_ops)
+    n_factors = _place_factors(table, args)
+    n_values, n_scales = _place_values(table, args, parents, parent_ops, training)
     args[:, CHILD_VALUE] = table[args[:, CHILD], VALUE]
     args[:, CHILD_UNITS] = program.units[args[:, CHILD]]
     args[:, CHILD_SCALE] = table[args[:, CHILD], SCALE]
     pulls = np.zeros((0, 2), dtype=np.int64)
     n_slots = 0
     if training:
-        pulls, n_slots = _place_flows(program, table, args, owner, parents, parent_ops)
+        pulls, n_slots = _place_flows(table, args, owner, parents, parent_ops)
     return Plan(
         instructions=table,
         args=args,
         pulls=pulls,
         families=families,
+        merged=merged,
         n_values=n_values,
         n_scales=n_scales,
         n_factors=n_factors,
@@ -148,6 +186,49 @@ def make_plan(program: Program, training: bool) -> Plan:
         max_units=int(program.units.max()),
         **numbers,
     )
+
+
+def _merge_sums_into_leaves(program, table, args, owner, families, numbers) -> list[MergedTables]:
+    """Turn sums over one leaf with few states into leaves, grouped by shape."""
+    by_shape: dict[tuple[int, int, int], list[int]] = {}
+    for v in np.flatnonzero((table[:, OP] == SUM) & (table[:, ARG_END] - table[:, ARG] == 1)):
+        arg = args[table[v, ARG]]
+        leaf = families[program.family[arg[CHILD]]] if program.family[arg[CHILD]] >= 0 else None
+        if leaf is not None and leaf.is_table and leaf.n_terms <= MERGE_STATES:
+            shape = leaf.family, int(arg[HEIGHT]), int(arg[COLUMNS])
+            by_shape.setdefault(shape, []).append(int(v))
+    merged = []
+    for (family, height, width), sums in by_shape.items():
+        # In the order of their weights, so that these are one view.
+        sums.sort(key=lambda v: args[table[v, ARG], WEIGHTS])
+        states = families[family].n_terms
+        mine = args[table[sums, ARG]]
+        group = MergedTables(
+            family,
+            states,
+            height,
+            width,
+            sums,
+            mine[:, WEIGHTS].copy(),
+            program.unit_start[mine[:, CHILD]],
+            numbers["n_packed_table"],
+            numbers["n_leaf_out"],
+            numbers["n_log_scale"],
+        )
+        index = np.arange(len(sums))
+        table[sums, OP] = TABLE
+        table[sums, DATA] = table[mine[:, CHILD], DATA]
+        table[sums, WIDTH] = states + 2
+        table[sums, KEPT] = states + 1
+        table[sums, LEAF] = group.packed_start + index * height * (states + 2)
+        table[sums, LEAF_OUT] = group.out_start + index * height * (states + 1)
+        table[sums, LOG_SCALE] = group.scale_start + index * (states + 2)
+        table[sums, ARG_END] = table[sums, ARG]
+        numbers["n_packed_table"] += len(sums) * height * (states + 2)
+        numbers["n_leaf_out"] += len(sums) * height * (states + 1)
+        numbers["n_log_scale"] += len(sums) * (states + 2)
+        merged.append(group)
+    return merged
 
 
 def _lay_out_leaves(program: Program, table: np.ndarray):
@@ -198,25 +279,25 @@ def _lay_out_leaves(program: Program, table: np.ndarray):
     return families, numbers
 
 
-def _choose_scales(program, table, args, parent_ops) -> None:
+def _choose_scales(table, args, parent_ops) -> None:
     """A sum of one child keeps the child's scale, and measures its own only for another sum."""
-    for v in range(program.n_vectors):
-        if program.op[v] in (SUM, MIXING):
+    for v in range(len(table)):
+        if table[v, OP] in (SUM, MIXING):
             mine = args[table[v, ARG] : table[v, ARG_END]]
-            one_child = len(mine) * mine[0, HEIGHT] == program.units[v]
-            table[v, DIRECT] = one_child and program.op[v] == SUM
+            one_child = len(mine) * mine[0, HEIGHT] == table[v, UNITS]
+            table[v, DIRECT] = one_child and table[v, OP] == SUM
             sums_above = bool(parent_ops[v] & {SUM, MIXING, KRONECKER})
             table[v, MEASURE] = sums_above or not table[v, DIRECT]
-        elif program.op[v] == KRONECKER:
+        elif table[v, OP] == KRONECKER:
             table[v, MEASURE] = True
 
 
-def _place_factors(program, table, args) -> int:
+def _place_factors(table, args) -> int:
     """Rows of scale factors: one for every argument of a sum that is not direct."""
     n_factors = 0
-    for v in range(program.n_vectors):
-        indirect = program.op[v] in (MIXING, KRONECKER) or (
-            program.op[v] == SUM and not table[v, DIRECT]
+    for v in range(len(table)):
+        indirect = table[v, OP] in (MIXING, KRONECKER) or (
+            table[v, OP] == SUM and not table[v, DIRECT]
         )
         table[v, FACTOR] = n_factors if indirect else -1
         rows = slice(table[v, ARG], table[v, ARG_END])
@@ -228,14 +309,16 @@ def _place_factors(program, table, args) -> int:
     return n_factors
 
 
-def _place_values(program, table, args, parents, parent_ops, training):
+def _place_values(table, args, parents, parent_ops, training):
     values, scales = _Places(), _Places()
     readers = np.array([len(p) for p in parents])
-    last = program.n_vectors - 1
+    last = len(table) - 1
     readers[last] += 1
     scale_readers: dict[int, int] = {}
-    for v in range(program.n_vectors):
-        units = int(program.units[v])
+    for v in range(len(table)):
+        if table[v, OP] == SKIP:
+            continue
+        units = int(table[v, UNITS])
         mine = args[table[v, ARG] : table[v, ARG_END], CHILD]
         own = not (table[v, DIRECT] and not table[v, MEASURE])
         if own:
@@ -253,25 +336,25 @@ def _place_values(program, table, args, parents, parent_ops, training):
             if scale_readers[place] == 0:
                 scales.give(place, 1)
             # In training a leaf below products only is never read again.
-            leaf = program.op[child] == INPUT and parent_ops[child] <= {PRODUCT}
+            leaf = table[child, OP] in LEAVES and parent_ops[child] <= {PRODUCT}
             if readers[child] == 0 and (leaf or not training):
-                values.give(int(table[child, VALUE]), int(program.units[child]))
+                values.give(int(table[child, VALUE]), int(table[child, UNITS]))
     return values.size, scales.size
 
 
-def _place_flows(program, table, args, owner, parents, parent_ops):
+def _place_flows(table, args, owner, parents, parent_ops):
     """Decide how the flow of every vector arrives: pulled from sums, pushed by products."""
     pulls: list[tuple[int, int]] = []
     n_slots = 0
     args[:, PUSH] = PUSH_NOTHING
     table[:, SLOT] = -1
     waiting: dict[int, bool] = {}
-    last = program.n_vectors - 1
-    for v in range(program.n_vectors):
+    last = len(table) - 1
+    for v in range(len(table)):
         table[v, PULL] = len(pulls)
         pushing = []
         for a in parents[v]:
-            if program.op[owner[a]] in (SUM, MIXING):
+            if table[owner[a], OP] in (SUM, MIXING):
                 pulls.append((int(owner[a]), a))
             else:
                 pushing.append(a)
@@ -281,13 +364,13 @@ def _place_flows(program, table, args, owner, parents, parent_ops):
             n_slots += 1
         if not pushing:
             continue
-        is_leaf = program.op[v] == INPUT
+        is_leaf = table[v, OP] in LEAVES
         if is_leaf and parent_ops[v] <= {PRODUCT}:
             args[pushing, PUSH] = PUSH_LEAF
         elif (
             len(parents[v]) == 1
             and parent_ops[v] == {PRODUCT}
-            and program.op[v] in (SUM, MIXING, KRONECKER)
+            and table[v, OP] in (SUM, MIXING, KRONECKER)
         ):
             args[pushing, PUSH] = PUSH_DIVIDED
             args[pushing, TARGET] = table[v, VALUE]
@@ -296,7 +379,7 @@ def _place_flows(program, table, args, owner, parents, parent_ops):
             args[pushing, TARGET] = n_slots
             args[pushing, PUSH] = PUSH_MORE
             waiting[v] = True
-            n_slots += int(program.units[v])
+            n_slots += int(table[v, UNITS])
     # The parents are visited in reverse, so the last one writes and the others add.
     for v in waiting:
         pushing = [a for a in parents[v] if args[a, PUSH] == PUSH_MORE]

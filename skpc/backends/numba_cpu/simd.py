@@ -256,6 +256,40 @@ def vsum(typingctx, a):
 
 
 @intrinsic
+def add_four_sums(typingctx, target, index, a, b, c, d):
+    """Add the lane sums of four vectors to four consecutive numbers, by a shared tree.
+
+    Thirteen instructions where four separate sums take thirty-six.
+    """
+
+    def codegen(context, builder, sig, args):
+        def pair(x, y, low, high):
+            mask = ir.VectorType(_I32, len(low))
+            return builder.fadd(
+                builder.shuffle_vector(x, y, ir.Constant(mask, low)),
+                builder.shuffle_vector(x, y, ir.Constant(mask, high)),
+            )
+
+        vectors, width = args[2:], LANES
+        while width > 8:
+            half = width // 2
+            low, high = list(range(half)), list(range(half, width))
+            vectors, width = [pair(v, v, low, high) for v in vectors], half
+        first = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
+        second = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
+        left, right = pair(*vectors[:2], *first), pair(*vectors[2:], *first)
+        both = pair(left, right, *second)
+        sums = pair(both, both, [0, 1, 2, 3], [4, 5, 6, 7])
+        place = _pointer_to(builder, *args[:2], sums.type)
+        old = builder.load(place)
+        old.align = sig.args[0].dtype.bitwidth // 8
+        builder.store(builder.fadd(old, sums), place).align = old.align
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, a, b, c, d), codegen
+
+
+@intrinsic
 def vdouble(typingctx, a):
     """The lanes as float64."""
 

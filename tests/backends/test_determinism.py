@@ -1,0 +1,199 @@
+"""The same bits for any number of threads, neighbours, position, process and caller."""
+
+import multiprocessing
+import pickle
+import threading
+
+import joblib
+import numpy as np
+import pytest
+
+from skpc.backends import log_domain
+from skpc.backends.numba_cpu import NumbaBackend
+from skpc.backends.numba_cpu.lanes import allowed_threads, run_lanes
+from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
+from skpc.distributions import Bernoulli
+from tests import reference
+
+DTYPES = ["float32", "float64"]
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def problem(name="tree", n_rows=3000, dtype=None):
+    parameters = reference.make(name)
+    circuit = parameters.program.circuit
+    X = reference.random_rows(circuit, np.random.default_rng(1), n_rows)
+    return parameters, X
+
+
+def damaged_problem(n_rows, dtype):
+    """Some rows, those of many ones, take the slow path."""
+    tiny = {"float32": 1e-25, "float64": 1e-170}[dtype]
+    means = np.where(np.eye(4), 0.7, tiny)
+    leaves = [Input(i, Bernoulli(), 4, mean=mean) for i, mean in enumerate(means)]
+    parameters = Parameters.uniform(Program(Circuit(Sum(Product(leaves)))))
+    X = reference.random_rows(parameters.program.circuit, np.random.default_rng(1), n_rows)
+    return parameters, X
+
+
+def bits(statistics):
+    parts = [statistics.log_likelihood, statistics.weight, statistics.flows, *statistics.leaves]
+    return b"".join(np.asarray(part).tobytes() for part in parts)
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["tree", "kronecker", "mixed_families"])
+def test_threads_change_no_bit(name, dtype):
+    parameters, X = problem(name)
+    weight = np.random.default_rng(2).random(len(X))
+    results = set()
+    for n_jobs in (1, 2, 5, None):
+        backend = NumbaBackend(parameters.program, dtype, n_jobs)
+        scores = backend.log_likelihood(parameters, X).tobytes()
+        results.add((scores, bits(backend.statistics(parameters, X, weight))))
+    assert len(results) == 1
+
+
+@every_dtype
+@pytest.mark.parametrize("make", [problem, damaged_problem])
+def test_neighbours_and_position_change_no_bit_of_a_row(make, dtype, monkeypatch):
+    parameters, X = make(n_rows=400, dtype=dtype)
+    backend = NumbaBackend(parameters.program, dtype)
+    slow = []
+    whole = log_domain.log_likelihood
+    monkeypatch.setattr(
+        log_domain, "log_likelihood", lambda p, rows: slow.append(len(rows)) or whole(p, rows)
+    )
+    scores = backend.log_likelihood(parameters, X)
+    assert 0 < sum(slow) < 400 if make is damaged_problem else not slow
+    order = np.random.default_rng(3).permutation(len(X))
+    np.testing.assert_array_equal(backend.log_likelihood(parameters, X[order]), scores[order])
+    for start, stop in [(0, 1), (5, 20), (17, 145), (399, 400)]:
+        np.testing.assert_array_equal(
+            backend.log_likelihood(parameters, X[start:stop]), scores[start:stop]
+        )
+    repeated = np.repeat(X[7:8], 100, axis=0)
+    assert set(backend.log_likelihood(parameters, repeated)) == {scores[7]}
+
+
+@every_dtype
+def test_the_same_call_twice_gives_the_same_bits(dtype):
+    parameters, X = problem("kronecker")
+    backend = NumbaBackend(parameters.program, dtype)
+    first = bits(backend.statistics(parameters, X))
+    assert bits(backend.statistics(parameters, X)) == first
+    assert bits(NumbaBackend(parameters.program, dtype).statistics(parameters, X)) == first
+
+
+def test_two_callers_at_once_get_the_same_bits():
+    """One backend, several Python threads: buffers are borrowed, never shared."""
+    parameters, X = problem("kronecker")
+    backend = NumbaBackend(parameters.program, n_jobs=2)
+    parts = [X[i::4] for i in range(4)]
+    expected = [
+        (backend.log_likelihood(parameters, p).tobytes(), bits(backend.statistics(parameters, p)))
+        for p in parts
+    ]
+    found = [set() for _ in parts]
+    start = threading.Barrier(len(parts))
+
+    def call(i):
+        start.wait()
+        for _ in range(15):
+            scores = backend.log_likelihood(parameters, parts[i]).tobytes()
+            found[i].add((scores, bits(backend.statistics(parameters, parts[i]))))
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(len(parts))]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert [len(results) for results in found] == [1] * len(parts)
+    assert [next(iter(results)) for results in found] == expected
+
+
+def _in_child(connection, backend, parameters, X):
+    scores = backend.log_likelihood(parameters, X).tobytes()
+    connection.send((scores, bits(backend.statistics(parameters, X))))
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork"
+)
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_goes_on_with_threads_of_its_own():
+    """The threads of the parent's pool do not exist in the child, which would wait for ever."""
+    parameters, X = problem()
+    backend = NumbaBackend(parameters.program, n_jobs=2)
+    scores = backend.log_likelihood(parameters, X).tobytes()
+    expected = scores, bits(backend.statistics(parameters, X))
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    child = context.Process(target=_in_child, args=(there, backend, parameters, X))
+    child.start()
+    try:
+        assert here.poll(60), "the child did not answer"
+        assert here.recv() == expected
+    finally:
+        child.kill()
+        child.join()
+
+
+def test_a_used_backend_can_be_pickled():
+    parameters, X = problem("kronecker", 50)
+    backend = NumbaBackend(parameters.program, "float64", n_jobs=1)
+    scores = backend.log_likelihood(parameters, X)
+    again, copy = pickle.loads(pickle.dumps((backend, parameters)))
+    assert again.dtype == np.float64
+    assert again.n_jobs == 1
+    assert again.program is copy.program
+    np.testing.assert_array_equal(again.log_likelihood(copy, X), scores)
+
+
+# -- lanes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [0, 1, 2, 3, 20])
+def test_every_task_runs_once(n_threads):
+    done = []
+    run_lanes([lambda i=i: done.append(i) for i in range(7)], n_threads)
+    assert sorted(done) == list(range(7))
+    run_lanes([], n_threads)
+
+
+@pytest.mark.parametrize("failing", range(4))
+def test_an_error_in_any_lane_is_raised_after_all_have_stopped(failing):
+    done = []
+
+    def task(i):
+        if i == failing:
+            raise MemoryError("lane")
+        done.append(i)
+
+    with pytest.raises(MemoryError, match="lane"):
+        run_lanes([lambda i=i: task(i) for i in range(4)], 4)
+    assert sorted(done) == [i for i in range(4) if i != failing]
+
+
+def test_an_error_leaves_the_backend_usable(monkeypatch):
+    parameters, X = problem()
+    backend = NumbaBackend(parameters.program, n_jobs=2)
+    expected = bits(backend.statistics(parameters, X))
+    with pytest.raises((IndexError, ValueError)):
+        backend.statistics(parameters, X[:, :3])
+    assert bits(backend.statistics(parameters, X)) == expected
+
+
+def test_number_of_threads():
+    cores = joblib.cpu_count()
+    assert allowed_threads(None) == cores
+    assert allowed_threads(3) == 3
+    assert allowed_threads(-1) == cores
+    assert allowed_threads(-cores - 5) == 1
+
+
+def test_one_thread_inside_a_joblib_worker():
+    inside = joblib.Parallel(n_jobs=2, backend="threading")(
+        joblib.delayed(allowed_threads)(n_jobs) for n_jobs in (None, 3)
+    )
+    assert inside == [1, 3]

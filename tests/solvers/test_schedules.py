@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from skpc.solvers import Anemone, MiniBatchEM, SolverState, resolve_solver, scheduled_step
+
+every_kind = pytest.mark.parametrize("kind", [Anemone, MiniBatchEM])
+
+
+def steps(solver, horizon, n):
+    return [scheduled_step(solver, SolverState(t, horizon)) for t in range(n)]
+
+
+@every_kind
+def test_cosine_falls_from_the_first_step_to_the_smallest(kind):
+    values = steps(kind(0.8, 0.1), 50, 60)
+    assert values[0] == 0.8
+    assert values[25] == pytest.approx(0.4)
+    assert values[49:] == [0.1] * 11
+    assert np.all(np.diff(values) <= 0)
+    assert steps(kind(0.8, 0.1), 50, 11)[10] == pytest.approx(0.4 * (1 + np.cos(0.2 * np.pi)))
+
+
+@every_kind
+def test_constant_and_streams_keep_the_first_step(kind):
+    assert steps(kind(0.8, 0.1, "constant"), 50, 60) == [0.8] * 60
+    assert steps(kind(0.8, 0.1), None, 60) == [0.8] * 60
+
+
+@every_kind
+def test_one_update_and_none_do_not_divide_by_zero(kind):
+    assert steps(kind(0.8, 0.1), 1, 2) == [0.8, 0.1]
+    assert steps(kind(0.8, 0.1), 0, 1) == [0.8]
+
+
+@every_kind
+@pytest.mark.parametrize("value", [0, -0.1, 1.5, np.nan, np.inf, "0.5", None])
+@pytest.mark.parametrize("name", ["step_size", "min_step_size"])
+def test_bad_steps_are_refused(kind, name, value):
+    with pytest.raises(ValueError, match=rf"{name}={value!r} must be a number in \(0, 1\]"):
+        resolve_solver(kind(**{name: value}))
+
+
+@every_kind
+def test_a_smallest_step_above_the_first_is_refused(kind):
+    with pytest.raises(ValueError, match="min_step_size=0.5 must not exceed step_size=0.2"):
+        kind(0.2, 0.5).check()
+
+
+@every_kind
+def test_a_constant_step_may_lie_below_the_unused_smallest_one(kind):
+    kind(0.01, schedule="constant").check()
+
+
+@every_kind
+@pytest.mark.parametrize("schedule", ["linear", None, 3])
+def test_unknown_schedules_are_refused(kind, schedule):
+    with pytest.raises(ValueError, match=f"schedule={schedule!r} is not known; use one of"):
+        kind(schedule=schedule).check()
