@@ -15,7 +15,7 @@ from ..base import Backend, TopDown
 from .accumulate import add_lanes, top_down
 from .columns import LOG_SCALE
 from .lanes import allowed_threads, run_lanes
-from .merged import merged_factors, pack_merged, unpack_merged
+from .merged import Factors, merged_factors, pack_merged, unpack_merged
 from .plan import Plan, make_plan
 from .rows import encode_rows
 from .simd import PANEL
@@ -27,6 +27,8 @@ TILE_ROWS, WIDE_TILE_ROWS = 128, 64
 MAX_LANES = 16
 #: Tiles a lane works through before its float32 sums are added up in float64.
 LANE_TILES = 32
+#: Least rows times weights of a lane: below it waking a thread costs more than it saves.
+LANE_WORK = 3_000_000
 #: Bytes that the lanes' accumulators may take together.
 LANE_BYTES = 1 << 28
 
@@ -81,7 +83,7 @@ class NumbaBackend(Backend):
         for start in range(0, len(X), step):
             part = slice(start, start + step)
             self._learn(parameters, model, X[part], weight[part], total, leaves)
-        self._unpack_leaves(leaves, total, parameters)
+        self._unpack_leaves(leaves, total, model)
         return total
 
     def top_down(self, parameters: Parameters) -> TopDown:
@@ -131,27 +133,29 @@ class NumbaBackend(Backend):
 
     # -- parameters as the kernels read them ------------------------------------------------
 
-    def _packed(self, parameters: Parameters) -> tuple:
+    def _packed(self, parameters: Parameters) -> _Model:
         plan = self._scoring.plan
         table = np.zeros(plan.n_packed_table, dtype=self.dtype)
         log2_scale = np.zeros(plan.n_log_scale)
         coefficients = np.zeros(plan.n_packed_coefficients)
+        probabilities = {}
         for leaf in plan.families:
             family, mean = self.program.families[leaf.family], parameters.leaves[leaf.family]
             if leaf.is_table:
                 size = len(mean) * (family.n_states + 2)
                 part = table[leaf.packed_start : leaf.packed_start + size]
-                self._pack_table(leaf.family, family.probabilities(mean), part, log2_scale)
+                probabilities[leaf.family] = family.probabilities(mean)
+                self._pack_table(leaf.family, probabilities[leaf.family], part, log2_scale)
             else:
                 natural = family.natural_parameters(mean)
                 rows = np.column_stack([-family.log_partition(natural), natural])
                 size = rows.size
                 coefficients[leaf.packed_start : leaf.packed_start + size] = rows.ravel()
-        for group in plan.merged:
-            merged_rows, leaf_tables = merged_factors(group, parameters)
-            pack_merged(group, merged_rows @ leaf_tables, table, log2_scale)
+        factors = [merged_factors(g, parameters, probabilities[g.family]) for g in plan.merged]
+        for group, (_, _, values) in zip(plan.merged, factors, strict=True):
+            pack_merged(group, values, table, log2_scale)
         weights = parameters.weights.astype(self.dtype)
-        return weights, table, log2_scale, coefficients
+        return _Model((weights, table, log2_scale, coefficients), factors)
 
     def _pack_table(self, f: int, probability, part, log2_scale) -> None:
         """Values of every (unit, state) divided by the largest of the input's units."""
@@ -177,7 +181,7 @@ class NumbaBackend(Backend):
 
     # -- scoring ----------------------------------------------------------------------------
 
-    def _score(self, parameters: Parameters, model: tuple, X: np.ndarray) -> np.ndarray:
+    def _score(self, parameters: Parameters, model: _Model, X: np.ndarray) -> np.ndarray:
         n = len(X)
         panels = min(self._tile_panels, -(-n // PANEL))
         tile = panels * PANEL
@@ -194,7 +198,7 @@ class NumbaBackend(Backend):
             with bench.workspace(panels) as space:
                 score_tiles(
                     bench.tables,
-                    model,
+                    model.arrays,
                     data,
                     0,
                     last - first,
@@ -219,7 +223,8 @@ class NumbaBackend(Backend):
         panels = min(self._tile_panels, max(1, -(-n // PANEL)))
         tile = panels * PANEL
         n_tiles = -(-n // tile)
-        n_lanes = min(n_tiles, self._max_lanes)
+        work = n_tiles * tile * max(1, self.program.n_weights)
+        n_lanes = min(n_tiles, self._max_lanes, max(1, work // LANE_WORK))
         log_likelihood = np.empty(n_tiles * tile)
         bound = np.empty(n_tiles * tile)
         # Weights at most one keep the derivatives in the range of the dtype.
@@ -237,7 +242,7 @@ class NumbaBackend(Backend):
             with bench.workspace(panels) as space:
                 learn_tiles(
                     bench.tables,
-                    model,
+                    model.arrays,
                     data,
                     0,
                     last - first,
@@ -276,15 +281,15 @@ class NumbaBackend(Backend):
             for mine, more in zip(total.leaves, extra.leaves, strict=True):
                 mine += more
 
-    def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, parameters) -> None:
+    def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, model: _Model) -> None:
         plan = self._learning.plan
         parts = []
         for leaf in plan.families:
             n_units = self.program.family_units[leaf.family]
             part = leaves[leaf.out_start : leaf.out_start + n_units * leaf.n_terms]
             parts.append(part.reshape(n_units, leaf.n_terms))
-        for group in plan.merged:
-            unpack_merged(group, parameters, leaves, total.flows, parts[group.family])
+        for group, factors in zip(plan.merged, model.factors, strict=True):
+            unpack_merged(group, factors, leaves, total.flows, parts[group.family])
         for leaf, part in zip(plan.families, parts, strict=True):
             family = self.program.families[leaf.family]
             out = total.leaves[leaf.family]
@@ -293,6 +298,13 @@ class NumbaBackend(Backend):
                 out[:, 1:] += part @ family.statistics(np.arange(family.n_states, dtype=float)).T
             else:
                 out += part
+
+
+class _Model(NamedTuple):
+    """Parameters as the kernels read them, and the matrices of merged sums."""
+
+    arrays: tuple
+    factors: list[Factors]
 
 
 class _Workspace(NamedTuple):

@@ -8,20 +8,32 @@ leaf unit c in state s had Σ_n of the same terms.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ...circuit import Parameters
 from .plan import MergedTables
 
 
-def merged_factors(group: MergedTables, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
-    """W (n, height, width) and T (n, width, states + 1)."""
-    family = parameters.program.families[group.family]
-    probability = family.probabilities(parameters.leaves[group.family])
-    units = group.units[:, None] + np.arange(group.width)
+class Factors(NamedTuple):
+    """W (n, height, width), T (n, width, states + 1) and M = W T of a group."""
+
+    weights: np.ndarray
+    tables: np.ndarray
+    values: np.ndarray
+
+
+def merged_factors(group: MergedTables, parameters: Parameters, probability) -> Factors:
+    """The matrices of a group; ``probability`` is (family units, states)."""
     tables = np.ones((len(group.sums), group.width, group.states + 1))
-    tables[:, :, :-1] = probability[units]
-    return _weights(group, parameters.weights), tables
+    tables[:, :, :-1] = probability[group.unit_index]
+    if isinstance(group.weight_index, slice):
+        weights = parameters.weights[group.weight_index]
+    else:
+        weights = parameters.weights[group.weight_index.ravel()]
+    weights = weights.reshape(len(group.sums), group.height, group.width)
+    return Factors(weights, tables, weights @ tables)
 
 
 def pack_merged(group: MergedTables, values: np.ndarray, table, log2_scale) -> None:
@@ -37,29 +49,19 @@ def pack_merged(group: MergedTables, values: np.ndarray, table, log2_scale) -> N
     scale.reshape(len(group.sums), group.states + 2)[:, :-1] = np.log2(top)
 
 
-def unpack_merged(group: MergedTables, parameters: Parameters, leaf_out, flows, leaf_flows) -> None:
+def unpack_merged(group: MergedTables, factors: Factors, leaf_out, flows, leaf_flows) -> None:
     """Add to the edge flows and to the leaf flows by state what the merged sums counted."""
-    weights, tables = merged_factors(group, parameters)
-    values = weights @ tables
+    weights, tables, values = factors
     size = len(group.sums) * group.height * (group.states + 1)
     counted = leaf_out[group.out_start : group.out_start + size].reshape(values.shape)
     ratio = np.divide(counted, values, out=np.zeros_like(values), where=values > 0)
     edges = weights * (ratio @ tables.transpose(0, 2, 1))
-    np.add.at(flows, _span(group), edges.reshape(len(group.sums), -1))
     states = tables * (weights.transpose(0, 2, 1) @ ratio)
-    units = group.units[:, None] + np.arange(group.width)
-    np.add.at(leaf_flows, units, states[:, :, :-1])
-
-
-def _span(group: MergedTables) -> np.ndarray:
-    return group.weights[:, None] + np.arange(group.height * group.width)
-
-
-def _weights(group: MergedTables, weights: np.ndarray) -> np.ndarray:
-    size = group.height * group.width
-    first, count = int(group.weights[0]), len(group.weights)
-    if np.array_equal(group.weights, first + size * np.arange(count)):
-        part = weights[first : first + count * size]
+    if isinstance(group.weight_index, slice):
+        flows[group.weight_index] += edges.ravel()
     else:
-        part = weights[_span(group)]
-    return part.reshape(count, group.height, group.width)
+        np.add.at(flows, group.weight_index, edges.reshape(len(group.sums), -1))
+    if group.units_differ:
+        leaf_flows[group.unit_index] += states[:, :, :-1]
+    else:
+        np.add.at(leaf_flows, group.unit_index, states[:, :, :-1])

@@ -90,8 +90,9 @@ class MergedTables:
     height: int
     width: int
     sums: list[int]
-    weights: np.ndarray  # (n,) first weight of every sum
-    units: np.ndarray  # (n,) first unit of the leaf in its family
+    weight_index: slice | np.ndarray  # of all weights, (n, height · width) unless consecutive
+    unit_index: np.ndarray  # (n, width): the leaf's units in its family
+    units_differ: bool  # whether no unit occurs twice
     packed_start: int
     out_start: int
     scale_start: int
@@ -203,14 +204,16 @@ def _merge_sums_into_leaves(program, table, args, owner, families, numbers) -> l
         sums.sort(key=lambda v: args[table[v, ARG], WEIGHTS])
         states = families[family].n_terms
         mine = args[table[sums, ARG]]
+        units = program.unit_start[mine[:, CHILD]][:, None] + np.arange(width)
         group = MergedTables(
             family,
             states,
             height,
             width,
             sums,
-            mine[:, WEIGHTS].copy(),
-            program.unit_start[mine[:, CHILD]],
+            _consecutive(mine[:, WEIGHTS], height * width),
+            units,
+            len(np.unique(units)) == units.size,
             numbers["n_packed_table"],
             numbers["n_leaf_out"],
             numbers["n_log_scale"],
@@ -229,6 +232,14 @@ def _merge_sums_into_leaves(program, table, args, owner, families, numbers) -> l
         numbers["n_log_scale"] += len(sums) * (states + 2)
         merged.append(group)
     return merged
+
+
+def _consecutive(starts: np.ndarray, size: int) -> slice | np.ndarray:
+    """The entries of blocks of one size: a slice where they follow each other."""
+    first = int(starts[0])
+    if np.array_equal(starts, first + size * np.arange(len(starts))):
+        return slice(first, first + size * len(starts))
+    return starts[:, None] + np.arange(size)
 
 
 def _lay_out_leaves(program: Program, table: np.ndarray):
