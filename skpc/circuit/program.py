@@ -197,12 +197,24 @@ class Program:
             self.groups.append(WeightGroup(group_offset, stop - start, *shape, index))
             start = stop
         self.n_weights = offset
+        #: First weight, number of weights and normaliser row of every row of every block.
+        self.segments = np.concatenate(
+            [
+                np.column_stack(
+                    [
+                        g.offset + g.cols * np.arange(g.n * g.rows),
+                        np.full(g.n * g.rows, g.cols),
+                        g.row_index.ravel(),
+                    ]
+                )
+                for g in self.groups
+            ]
+            or [np.zeros((0, 3), dtype=np.int64)]
+        )
         #: Number of weights of every normaliser row.
-        self.row_length = np.zeros(rows, dtype=np.int64)
-        for group in self.groups:
-            np.add.at(self.row_length, group.row_index, group.cols)
-        #: Whether every normaliser row lies in one block, so that no sum over blocks is due.
-        self.rows_in_one_block = sum(g.row_index.size for g in self.groups) == rows
+        self.row_length = np.bincount(
+            self.segments[:, 2], weights=self.segments[:, 1], minlength=rows
+        ).astype(np.int64)
 
     def _write_args(self, circuit: Circuit) -> None:
         start = np.zeros(self.n_vectors + 1, dtype=np.int64)
@@ -280,21 +292,14 @@ class Program:
 
     def row_sums(self, weights: np.ndarray) -> np.ndarray:
         """Sum of the weights (or flows) of every normaliser row, shape (n_rows,)."""
-        total = np.zeros(self.n_rows)
-        for group in self.groups:
-            part = group.view(weights).sum(axis=2)
-            if self.rows_in_one_block:
-                total[group.row_index] = part
-            else:
-                np.add.at(total, group.row_index, part)
-        return total
+        if not self.n_weights:
+            return np.zeros(self.n_rows)
+        parts = np.add.reduceat(weights, self.segments[:, 0])
+        return np.bincount(self.segments[:, 2], weights=parts, minlength=self.n_rows)
 
     def spread_rows(self, values: np.ndarray) -> np.ndarray:
         """A value a row repeated for every weight of the row, shape (n_weights,)."""
-        out = np.empty(self.n_weights)
-        for group in self.groups:
-            group.view(out)[...] = values[group.row_index][:, :, None]
-        return out
+        return np.repeat(values[self.segments[:, 2]], self.segments[:, 1])
 
     def __repr__(self) -> str:
         return (

@@ -48,20 +48,22 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         values but 0 and 1 are binary.
     init_params : {"random"}, callable or Parameters, default="random"
         Start values.
-    batch_size : int, default=256
-        Rows between two updates.
-    max_iter : int, default=60
-        Passes over the data.
+    batch_size : int or "auto", default="auto"
+        Rows between two updates. "auto": an eighth of the rows, but between 32 and 256.
+    max_iter : int or "auto", default="auto"
+        Passes over the data. "auto": 40, fewer above 62 500 rows (2.5 million rows in all,
+        but at least 4 passes); 100 for solvers that take all rows at once.
     tol : float, default=1e-4
         Smallest rise of the mean log-likelihood, in nats a row, that counts as one.
-    early_stopping : "auto" or bool, default="auto"
+    early_stopping : bool, default=False
         Whether rows are held out, training stops when their likelihood stops rising, and
-        the best parameters are kept. "auto": above 10 000 rows.
+        the best parameters are kept. Off, the step falls to its smallest value over all
+        passes, which on ten data sets ended no worse and learns from every row.
     validation_fraction : float, default=0.1
         Share of the rows that is held out.
     n_iter_no_change : int, default=10
         Passes without a rise after which training ends.
-    alpha : float, default=0.01
+    alpha : float, default=0.3
         Pseudocount in rows, spread over the children of every unit.
     device : {"auto", "cpu"}, default="auto"
         Where to compute.
@@ -105,10 +107,10 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "init_params": [StrOptions({"random"}), callable, Parameters],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": [StrOptions({"auto"}), "boolean"],
+        "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -127,13 +129,13 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         n_components=32,
         categorical_features="from_dtype",
         init_params="random",
-        batch_size=256,
-        max_iter=60,
+        batch_size="auto",
+        max_iter="auto",
         tol=1e-4,
-        early_stopping="auto",
+        early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
-        alpha=0.01,
+        alpha=0.3,
         device="auto",
         dtype="auto",
         n_jobs=None,
@@ -186,8 +188,8 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
             return self._fit(X, sample_weight)
         except BaseException:
             # The check of X has already written the number and the names of its columns.
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
     def _fit(self, X, sample_weight):
@@ -237,8 +239,8 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
             learn,
             solver,
             smoothing=smoothing_statistics(program, self.alpha, learn.total_weight, priors),
-            batch_size=self.batch_size,
-            max_iter=self.max_iter,
+            batch_size=_batch_size(self.batch_size, learn.n_rows),
+            max_iter=_passes(self.max_iter, learn.n_rows, solver),
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             validation=validation,
@@ -281,9 +283,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
 
     def _split(self, X, weight, encoder, rng):
         """Sources of the rows to learn from, and of those held out."""
-        total = len(X) if weight is None else weight.sum()
-        hold_out = total > 10_000 if self.early_stopping == "auto" else self.early_stopping
-        if not hold_out or len(X) < 2:
+        if not self.early_stopping or len(X) < 2:
             return ArraySource(X, weight, encoder.transform), None
         order = rng.permutation(len(X))
         n_held = min(max(1, round(self.validation_fraction * len(X))), len(X) - 1)
@@ -464,6 +464,18 @@ def _leaf_priors(program: Program, rows: np.ndarray, weight) -> list[np.ndarray]
             columns[key] = program.families[family].moments_prior(cells, weight)
         priors[family][units] = columns[key]
     return priors
+
+
+def _batch_size(asked: int | str, n_rows: int) -> int:
+    """256 rows are the best of 64 to 1024 on six binary sets; small tables need updates too."""
+    return int(np.clip(n_rows // 8, 32, 256)) if isinstance(asked, str) else asked
+
+
+def _passes(asked: int | str, n_rows: int, solver: Solver) -> int:
+    """40 passes, or as many as make 2.5 million rows (10 000 updates), but at least 4."""
+    if not isinstance(asked, str):
+        return asked
+    return 100 if solver.full_batch else int(np.clip(2_500_000 // n_rows, 4, 40))
 
 
 def _print_epoch(record) -> None:

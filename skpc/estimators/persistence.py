@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import uuid
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,13 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     header["params"] = {k: _pack(v) for k, v in estimator.get_params(deep=False).items()}
     arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
     target = Path(path)
-    # Not by tempfile, whose files nobody but their owner may read.
     scratch = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
     try:
+        scratch.touch(exist_ok=False)
+        usual = stat.S_IMODE(scratch.stat().st_mode)
         save_file(arrays, scratch, metadata={KEY: json.dumps(header)})
+        # What safetensors writes, nobody but its owner may read.
+        scratch.chmod(usual)
         with open(scratch, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(scratch, target)

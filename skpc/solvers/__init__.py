@@ -1,7 +1,7 @@
 """Parameter learning: (state, Parameters, mean Statistics, TopDown) -> the same, updated.
 
-One short file a published solver. No solver touches data, knows a backend or a circuit's
-shape: all of that is in the statistics.
+One short file a published solver. No solver touches data or knows a circuit's shape: all of
+that is in the statistics. The flat loop over all weights is a backend's kernel.
 """
 
 from .anemone import Anemone

@@ -24,7 +24,7 @@ class Anemone(Solver):
     ----------
     step_size : float, default=0.9
         α at the first update, in (0, 1]; 1 is EM on the batch.
-    min_step_size : float, default=0.05
+    min_step_size : float, default=0.02
         α at the last update of the cosine schedule.
     schedule : {"cosine", "constant"}, default="cosine"
         A stream, which has no end, is always learnt with a constant step.
@@ -45,7 +45,7 @@ class Anemone(Solver):
 
     needs_top_down: ClassVar[bool] = True
 
-    def __init__(self, step_size=0.9, min_step_size=0.05, schedule="cosine", momentum=0.0):
+    def __init__(self, step_size=0.9, min_step_size=0.02, schedule="cosine", momentum=0.0):
         self.step_size = step_size
         self.min_step_size = min_step_size
         self.schedule = schedule

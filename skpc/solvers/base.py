@@ -47,6 +47,11 @@ class Solver(BaseEstimator):
     #: Whether a batch must be the whole data set.
     full_batch: ClassVar[bool] = False
 
+    @property
+    def anneals(self) -> bool:
+        """Whether the step falls to the end of the training, which must not stop before."""
+        return getattr(self, "schedule", "constant") != "constant"
+
     def check(self) -> None:
         """Raise ValueError for a setting that cannot work, before any work is done."""
 
@@ -85,27 +90,20 @@ def mix(
     -------
     Parameters
     """
+    from ..backends.numba_cpu.accumulate import mix_rows
+
     program = parameters.program
     weights = np.empty_like(parameters.weights)
-    totals = np.zeros(program.n_rows)
-    for group in program.groups:
-        new = group.view(weights)
-        rows = group.row_index
-        np.multiply(group.view(parameters.weights), keep[0][rows][:, :, None], out=new)
-        new += learn[0][rows][:, :, None] * group.view(statistics.flows)
-        if program.rows_in_one_block:
-            totals[rows] = new.sum(axis=2)
-        else:
-            np.add.at(totals, rows, new.sum(axis=2))
-    empty = ~(totals >= SMALLEST)
-    scale = 1.0 / np.where(empty, 1.0, totals)
-    for group in program.groups:
-        new = group.view(weights)
-        rows = group.row_index
-        new *= scale[rows][:, :, None]
-        if empty.any():
-            old = empty[rows]
-            new[old] = group.view(parameters.weights)[old]
+    mix_rows(
+        program.segments,
+        parameters.weights,
+        statistics.flows,
+        keep[0],
+        learn[0],
+        SMALLEST,
+        np.zeros(program.n_rows),
+        weights,
+    )
     leaves = []
     for f, mean in enumerate(parameters.leaves):
         flow = statistics.leaves[f]

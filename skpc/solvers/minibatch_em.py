@@ -17,7 +17,7 @@ class MiniBatchEM(Solver):
     ----------
     step_size : float, default=0.9
         s at the first update, in (0, 1].
-    min_step_size : float, default=0.05
+    min_step_size : float, default=0.02
         s at the last update of the cosine schedule.
     schedule : {"cosine", "constant"}, default="cosine"
         A stream, which has no end, is always learnt with a constant step.
@@ -34,7 +34,7 @@ class MiniBatchEM(Solver):
     MiniBatchEM(step_size=0.5)
     """
 
-    def __init__(self, step_size=0.9, min_step_size=0.05, schedule="cosine"):
+    def __init__(self, step_size=0.9, min_step_size=0.02, schedule="cosine"):
         self.step_size = step_size
         self.min_step_size = min_step_size
         self.schedule = schedule

@@ -11,7 +11,7 @@ import numpy as np
 from ..backends import Backend
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
-from .sources import Source
+from .sources import Source, n_batches
 
 #: Rows that a full-batch pass hands to the backend at once.
 FULL_PASS_ROWS = 1 << 15
@@ -49,7 +49,7 @@ def train(
     state: SolverState | None = None,
     smoothing: Statistics | None = None,
     batch_size: int = 256,
-    max_iter: int = 60,
+    max_iter: int = 40,
     tol: float = 0.0,
     n_iter_no_change: int = 10,
     validation: Source | None = None,
@@ -68,11 +68,13 @@ def train(
         Pseudo-evidence added to the mean statistics of every batch.
     batch_size : int, default=256
         Rows of a batch; ignored by full-batch solvers.
-    max_iter : int, default=60
+    max_iter : int, default=40
         Epochs.
     tol : float, default=0.0
         Training ends when the watched curve (validation if there is one, else train) has
-        not risen by more than ``tol`` nats a row for ``n_iter_no_change`` epochs.
+        not risen by more than ``tol`` nats a row for ``n_iter_no_change`` epochs. Without
+        validation rows a solver whose step falls to the end is never stopped early: at its
+        first large steps the curve may well stand still.
     validation : Source, optional
         Held-out rows; the parameters of their best epoch are returned.
     rng : numpy.random.Generator, optional
@@ -84,7 +86,7 @@ def train(
     -------
     TrainingResult
     """
-    per_epoch = 1 if solver.full_batch else -(-source.n_rows // batch_size)
+    per_epoch = 1 if solver.full_batch else n_batches(source.n_rows, batch_size)
     if state is None:
         state = SolverState(horizon=per_epoch * max_iter)
     result = TrainingResult(parameters, state)
@@ -108,7 +110,8 @@ def train(
             best, best_parameters, result.best_epoch = watched, result.parameters, epoch
         waited = 0 if watched > mark + tol else waited + 1
         mark = max(mark, watched)
-        if waited >= n_iter_no_change:
+        may_stop = validation is not None or not solver.anneals
+        if may_stop and waited >= n_iter_no_change:
             result.converged = True
             break
     if validation is not None:

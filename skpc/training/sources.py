@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +20,10 @@ class Source(ABC):
 
     @abstractmethod
     def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[Batch]:
-        """(rows, weights) once over the data: shuffled by ``rng``, in order for None."""
+        """(rows, weights) once over the data: shuffled by ``rng``, in order for None.
+
+        ``n_batches(n_rows, size)`` batches of nearly equal length.
+        """
 
 
 class ArraySource(Source):
@@ -55,19 +59,30 @@ class ArraySource(Source):
             self.total_weight = float(used.sum())
 
     def batches(self, size, rng):
-        order = None if rng is None else rng.permutation(self.n_rows)
-        for start in range(0, self.n_rows, size):
-            stop = min(start + size, self.n_rows)
-            if order is not None:
-                part = order[start:stop]
-                if self._index is not None:
-                    part = self._index[part]
-                rows = self._X[np.sort(part)]
-                weight = None if self._weight is None else self._weight[np.sort(part)]
-            else:
-                part = slice(start, stop) if self._index is None else self._index[start:stop]
-                rows = self._X[part]
-                weight = None if self._weight is None else self._weight[part]
-            if weight is None:
-                weight = np.ones(len(rows))
+        order = np.arange(self.n_rows) if rng is None else rng.permutation(self.n_rows)
+        for start, stop in pairwise(batch_bounds(self.n_rows, size)):
+            # In ascending order, because the rows may lie in a file.
+            part = np.sort(order[start:stop])
+            if self._index is not None:
+                part = self._index[part]
+            elif rng is None:
+                part = slice(start, stop)
+            rows = self._X[part]
+            weight = np.ones(len(rows)) if self._weight is None else self._weight[part]
             yield (rows if self._encode is None else self._encode(rows)), weight
+
+
+def n_batches(n_rows: int, size: int) -> int:
+    """Batches of at most ``size`` rows."""
+    return -(-n_rows // size)
+
+
+def batch_bounds(n_rows: int, size: int) -> list[int]:
+    """Ends of batches that differ by one row at most.
+
+    A remainder as a batch of its own would get the full step: 17 412 rows in batches of 256
+    leave 4, and a step of 0.9 on these cost plants two nats after 10 passes (-15.16 against
+    -13.19 on held-out rows).
+    """
+    count = max(1, n_batches(n_rows, size))
+    return [i * n_rows // count for i in range(count + 1)]

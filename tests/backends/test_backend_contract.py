@@ -3,6 +3,8 @@
 A backend joins by one line in `BACKENDS`.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
-from skpc.distributions import Bernoulli, Categorical
+from skpc.distributions import Bernoulli, Categorical, Gaussian
 from tests import reference
 from tests.reference import CIRCUITS, MISSING
 
@@ -194,8 +196,8 @@ def test_a_buffer_used_before_leaves_no_trace(backend_name):
     backend = backend_of(backend_name, parameters)
     X, few = rows_of(parameters, 300), rows_of(parameters, 3, seed=9)
     fresh = backend_of(backend_name, parameters).statistics(parameters, few)
-    backend.statistics(parameters, X)
-    again = backend.statistics(parameters, few)
+    for rows in (X, few, few):
+        again = backend.statistics(parameters, rows)
     np.testing.assert_array_equal(again.flows, fresh.flows)
     for mine, other in zip(again.leaves, fresh.leaves, strict=True):
         np.testing.assert_array_equal(mine, other)
@@ -272,6 +274,36 @@ def test_values_outside_the_support_are_impossible(backend_name):
     actual = backend.log_likelihood(parameters, X)
     assert np.isfinite(actual[0])
     assert (actual[1:] == -np.inf).all()
+
+
+@dataclass(frozen=True)
+class HalfLine(Gaussian):
+    """A family that is neither finite nor on the whole line; its scale does not matter here."""
+
+    def log_base_measure(self, x):
+        return np.where(np.asarray(x) < 0, -np.inf, super().log_base_measure(x))
+
+    def log_density(self, mean, x):
+        return np.where(np.asarray(x) < 0, -np.inf, super().log_density(mean, x))
+
+
+@every_backend
+def test_cells_outside_a_support_that_is_not_finite(backend_name):
+    """All children of a sum are then at a scale of zero, and 0/0 is 0."""
+    leaf = [Input(i, HalfLine(), 2) for i in range(2)]
+    parts = [Product(leaf), Product([Sum(leaf[0], 2), leaf[1]])]
+    X = np.array([[0.5, 1.0], [-1.0, 1.0], [0.1, -2.0], [MISSING, -2.0], [1.5, MISSING]])
+    possible = [0, 4]
+    for circuit in (Circuit(Sum(parts[0])), Circuit(Sum(parts))):
+        parameters = reference.make(circuit)
+        backend = backend_of(backend_name, parameters)
+        actual = backend.log_likelihood(parameters, X)
+        np.testing.assert_array_equal(np.flatnonzero(np.isfinite(actual)), possible)
+        statistics = backend.statistics(parameters, X)
+        expected = reference.statistics(parameters, X[possible])
+        tolerance = tolerance_of(backend_name, 2)
+        np.testing.assert_allclose(statistics.flows, expected.flows, **tolerance)
+        np.testing.assert_allclose(statistics.leaves[0], expected.leaves[0], **tolerance)
 
 
 @every_backend

@@ -110,22 +110,20 @@ def test_row_sums_and_spread_rows_follow_the_matrices(name):
             program.read_matrix(node, spread), np.repeat(rows[:, None], node.n_inputs, axis=1)
         )
     assert (covered == 1).all()
-    alone = all(
-        len(reference_blocks) == node.n_units
-        for node in reference.owners(program.circuit.sums)
-        for reference_blocks in [blocks_by_row(program, node)]
-    )
-    assert program.rows_in_one_block == alone
 
 
-def blocks_by_row(program, node):
-    """Pairs (row, block) of a node: more than its rows where one is spread over blocks."""
-    start = program.row_start[program.vector_of(node)]
-    pairs = []
-    for group in program.groups:
-        inside = (group.row_index >= start) & (group.row_index < start + node.n_units)
-        pairs += [(r, id(group)) for r in group.row_index[inside]]
-    return pairs
+@every_circuit
+def test_segments_are_the_pieces_of_rows(name):
+    """They follow each other without gap; together those of a row are the row."""
+    program = program_of(name)
+    starts, lengths, rows = program.segments.T
+    np.testing.assert_array_equal(starts, np.cumsum(lengths) - lengths)
+    assert lengths.sum() == program.n_weights
+    row_of_weight = np.repeat(rows, lengths)
+    for node in reference.owners(program.circuit.sums):
+        first = program.row_start[program.vector_of(node)]
+        for k, row in enumerate(program.read_matrix(node, numbered(program))):
+            assert (row_of_weight[row.astype(int)] == first + k).all()
 
 
 @every_circuit

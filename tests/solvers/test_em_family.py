@@ -176,9 +176,7 @@ def test_weights_are_repeated_rows_and_only_means_count(solver, name):
     weight = np.random.default_rng(0).integers(0, 4, 20).astype(float)
     expected = updated(solver, parameters, evidence_of(parameters, X, weight))
     repeated = np.repeat(X, weight.astype(int), axis=0)
-    assert_same_parameters(
-        updated(solver, parameters, evidence_of(parameters, repeated)), expected
-    )
+    assert_same_parameters(updated(solver, parameters, evidence_of(parameters, repeated)), expected)
     many = np.tile(repeated, (7, 1))
     assert_same_parameters(updated(solver, parameters, evidence_of(parameters, many)), expected)
 

@@ -1,4 +1,4 @@
-"""Flat loops over all parameters: adding up lanes, and probabilities from the root down."""
+"""Flat loops over all parameters: adding up lanes, top-down probabilities, the M-step."""
 
 from __future__ import annotations
 
@@ -74,3 +74,33 @@ def top_down(
         if row_start[v] >= 0:
             for k in range(n):
                 rows[row_start[v] + k] += reach[at + k]
+
+
+@entry_kernel
+def mix_rows(segments, weights, flows, keep, learn, smallest, totals, new):
+    """new ∝ keep · weights + learn · flows, row by row; a row without mass keeps its weights.
+
+    ``segments`` are (first weight, number, row), as in a Program; ``totals`` is scratch of
+    one zero a row. A row may lie in several segments. Below ``smallest`` a total counts as
+    no mass.
+    """
+    for s in range(segments.shape[0]):
+        start = segments[s, 0]
+        row = segments[s, 2]
+        a = keep[row]
+        b = learn[row]
+        for i in range(start, start + segments[s, 1]):
+            new[i] = a * weights[i] + b * flows[i]
+        total = 0.0
+        for i in range(start, start + segments[s, 1]):
+            total += new[i]
+        totals[row] += total
+    for s in range(segments.shape[0]):
+        start = segments[s, 0]
+        total = totals[segments[s, 2]]
+        if total >= smallest:
+            for i in range(start, start + segments[s, 1]):
+                new[i] /= total
+        else:
+            for i in range(start, start + segments[s, 1]):
+                new[i] = weights[i]
