@@ -116,7 +116,11 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         "alpha": [Interval(Real, 0, None, closed="left")],
         "device": [StrOptions({"auto", "cpu"})],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }

@@ -172,9 +172,9 @@ def _only_zero_and_one(column: np.ndarray) -> bool:
         return True
     if column.dtype.kind in "iu":
         return bool(column.min() >= 0 and column.max() <= 1)
-    seen = (column == 0) | (column == 1)
-    missing = np.isnan(column)
-    return bool((seen | missing).all() and not missing.all())
+    # A column of numbers that happens to be constant is not yet a binary one.
+    zero, one = column == 0, column == 1
+    return bool(zero.any() and one.any() and (zero | one | np.isnan(column)).all())
 
 
 def _moments(column: np.ndarray, sample_weight: np.ndarray | None) -> tuple[float, float]:
