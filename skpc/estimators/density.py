@@ -51,7 +51,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
     batch_size : int or "auto", default="auto"
         Rows between two updates. "auto": an eighth of the rows, but between 32 and 256.
     max_iter : int or "auto", default="auto"
-        Passes over the data. "auto": 40, fewer above 62 500 rows (2.5 million rows in all,
+        Passes over the data. "auto": 50, fewer above 50 000 rows (2.5 million rows in all,
         but at least 4 passes); 100 for solvers that take all rows at once.
     tol : float, default=1e-4
         Smallest rise of the mean log-likelihood, in nats a row, that counts as one.
@@ -476,10 +476,10 @@ def _batch_size(asked: int | str, n_rows: int) -> int:
 
 
 def _passes(asked: int | str, n_rows: int, solver: Solver) -> int:
-    """40 passes, or as many as make 2.5 million rows (10 000 updates), but at least 4."""
+    """50 passes, or as many as make 2.5 million rows (10 000 updates), but at least 4."""
     if not isinstance(asked, str):
         return asked
-    return 100 if solver.full_batch else int(np.clip(2_500_000 // n_rows, 4, 40))
+    return 100 if solver.full_batch else int(np.clip(2_500_000 // n_rows, 4, 50))
 
 
 def _print_epoch(record) -> None:
