@@ -62,7 +62,7 @@ class ArraySource(Source):
         order = np.arange(self.n_rows) if rng is None else rng.permutation(self.n_rows)
         for start, stop in pairwise(batch_bounds(self.n_rows, size)):
             # In ascending order, because the rows may lie in a file.
-            part = np.sort(order[start:stop])
+            part: np.ndarray | slice = np.sort(order[start:stop])
             if self._index is not None:
                 part = self._index[part]
             elif rng is None:
