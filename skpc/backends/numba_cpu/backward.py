@@ -104,103 +104,75 @@ def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_
         up = parent[VALUE] * rows + arg[OUT] * PANEL
         up_step = parent[UNITS] * PANEL
         value = step[VALUE] * rows + arg[IN] * PANEL
-        factor = arg[FACTOR_ROW] * rows
-        if parent[OP] == MIXING:
-            mix_backward(
-                weights,
-                arg[WEIGHTS],
-                values,
-                up,
-                values,
-                value,
-                factors,
-                factor,
-                flow,
-                0,
-                units,
-                n_panels,
-                edges,
-            )
-            continue
-        if factor < 0:
-            add_outer_products(
-                values,
-                up,
-                up_step,
-                values,
-                value,
-                units * PANEL,
-                arg[HEIGHT],
-                arg[COLUMNS],
-                n_panels,
-                edges,
-                arg[WEIGHTS],
-            )
-            matrix_times_panels(
-                weights,
-                arg[WEIGHTS],
-                1,
-                arg[COLUMNS],
-                values,
-                up,
-                up_step,
-                flow,
-                arg[IN] * PANEL,
-                units * PANEL,
-                arg[COLUMNS],
-                arg[HEIGHT],
-                n_panels,
-                ADD,
-                values,
-                value,
-                0,
-            )
-        else:
-            scaled_step = arg[HEIGHT] * PANEL
-            scale_rows(
-                values,
-                up,
-                factors,
-                factor,
-                scratch,
-                0,
-                arg[HEIGHT],
-                n_panels,
-                up_step,
-                scaled_step,
-            )
-            add_outer_products(
-                scratch,
-                0,
-                scaled_step,
-                values,
-                value,
-                units * PANEL,
-                arg[HEIGHT],
-                arg[COLUMNS],
-                n_panels,
-                edges,
-                arg[WEIGHTS],
-            )
-            matrix_times_panels(
-                weights,
-                arg[WEIGHTS],
-                1,
-                arg[COLUMNS],
-                scratch,
-                0,
-                scaled_step,
-                flow,
-                arg[IN] * PANEL,
-                units * PANEL,
-                arg[COLUMNS],
-                arg[HEIGHT],
-                n_panels,
-                ADD,
-                values,
-                value,
-                0,
-            )
+        source = values
+        if factors is not None:
+            factor = arg[FACTOR_ROW] * rows
+            if parent[OP] == MIXING:
+                mix_backward(
+                    weights,
+                    arg[WEIGHTS],
+                    values,
+                    up,
+                    values,
+                    value,
+                    factors,
+                    factor,
+                    flow,
+                    0,
+                    units,
+                    n_panels,
+                    edges,
+                )
+                continue
+            if factor >= 0:
+                height = arg[HEIGHT]
+                scale_rows(
+                    values,
+                    up,
+                    factors,
+                    factor,
+                    scratch,
+                    0,
+                    height,
+                    n_panels,
+                    up_step,
+                    height * PANEL,
+                )
+                source = scratch
+                up = 0
+                up_step = height * PANEL
+        add_outer_products(
+            source,
+            up,
+            up_step,
+            values,
+            value,
+            units * PANEL,
+            arg[HEIGHT],
+            arg[COLUMNS],
+            n_panels,
+            edges,
+            arg[WEIGHTS],
+        )
+        matrix_times_panels(
+            weights,
+            arg[WEIGHTS],
+            1,
+            arg[COLUMNS],
+            source,
+            up,
+            up_step,
+            flow,
+            arg[IN] * PANEL,
+            units * PANEL,
+            arg[COLUMNS],
+            arg[HEIGHT],
+            n_panels,
+            ADD,
+            values,
+            value,
+            0,
+        )
 
 
 @kernel
@@ -336,34 +308,36 @@ def backward_tile(
                     for i in range(0, size, LANES):
                         x = vload(slots, target + i)
                         vstore(slots, target + i, vadd(x, vload(flow, i)))
-        elif op == KRONECKER:
-            a = step[ARG]
-            b = a + 1
-            for j in range(a, b + 1):
-                if args[j, PUSH] == PUSH_FIRST:
-                    zero = vfill(slots, 0)
-                    start = args[j, TARGET] * rows
-                    for i in range(start, start + args[j, CHILD_UNITS] * rows, LANES):
-                        vstore(slots, i, zero)
-            kronecker_backward(
-                weights,
-                args[a, WEIGHTS],
-                values,
-                value,
-                units,
-                args[a, CHILD_VALUE] * rows,
-                args[a, CHILD_UNITS],
-                args[b, CHILD_VALUE] * rows,
-                args[b, CHILD_UNITS],
-                factors,
-                step[FACTOR] * rows,
-                n_panels,
-                slots,
-                args[a, TARGET] * rows,
-                args[b, TARGET] * rows,
-                edges,
-                scratch,
-                flow,
-            )
-        elif not is_sum and (n_pulls > 0 or slot >= 0):
-            _leaf_flow(step, flow, data, first_row, n_panels, leaf_out)
+        elif not is_sum:
+            if n_pulls > 0 or slot >= 0:
+                _leaf_flow(step, flow, data, first_row, n_panels, leaf_out)
+        elif factors is not None:
+            if op == KRONECKER:
+                a = step[ARG]
+                b = a + 1
+                for j in range(a, b + 1):
+                    if args[j, PUSH] == PUSH_FIRST:
+                        zero = vfill(slots, 0)
+                        start = args[j, TARGET] * rows
+                        for i in range(start, start + args[j, CHILD_UNITS] * rows, LANES):
+                            vstore(slots, i, zero)
+                kronecker_backward(
+                    weights,
+                    args[a, WEIGHTS],
+                    values,
+                    value,
+                    units,
+                    args[a, CHILD_VALUE] * rows,
+                    args[a, CHILD_UNITS],
+                    args[b, CHILD_VALUE] * rows,
+                    args[b, CHILD_UNITS],
+                    factors,
+                    step[FACTOR] * rows,
+                    n_panels,
+                    slots,
+                    args[a, TARGET] * rows,
+                    args[b, TARGET] * rows,
+                    edges,
+                    scratch,
+                    flow,
+                )

@@ -28,6 +28,7 @@ from .columns import (
     PRODUCT,
     SCALE,
     SKIP,
+    SUM,
     TABLE,
     UNITS,
     VALUE,
@@ -118,28 +119,7 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
                 a = out
                 sa = scale
                 j += 2
-        elif op == KRONECKER:
-            kronecker_forward(
-                weights,
-                args[first, WEIGHTS],
-                values,
-                args[first, CHILD_VALUE] * rows,
-                args[first, CHILD_UNITS],
-                args[first, CHILD_SCALE] * rows,
-                args[first + 1, CHILD_VALUE] * rows,
-                args[first + 1, CHILD_UNITS],
-                args[first + 1, CHILD_SCALE] * rows,
-                out,
-                units,
-                n_panels,
-                scales,
-                scale,
-                factors,
-                step[FACTOR] * rows,
-                scratch,
-                lost,
-            )
-        elif step[DIRECT]:
+        elif op == SUM and step[DIRECT]:
             for j in range(first, last):
                 matrix_times_panels(
                     weights,
@@ -171,10 +151,32 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
                     scale,
                     lost,
                 )
-        else:
-            _sum_over_children(
-                step, args, weights, values, scales, factors, scratch, rows, n_panels, lost
-            )
+        elif factors is not None:
+            if op == KRONECKER:
+                kronecker_forward(
+                    weights,
+                    args[first, WEIGHTS],
+                    values,
+                    args[first, CHILD_VALUE] * rows,
+                    args[first, CHILD_UNITS],
+                    args[first, CHILD_SCALE] * rows,
+                    args[first + 1, CHILD_VALUE] * rows,
+                    args[first + 1, CHILD_UNITS],
+                    args[first + 1, CHILD_SCALE] * rows,
+                    out,
+                    units,
+                    n_panels,
+                    scales,
+                    scale,
+                    factors,
+                    step[FACTOR] * rows,
+                    scratch,
+                    lost,
+                )
+            else:
+                _sum_over_children(
+                    step, args, weights, values, scales, factors, scratch, rows, n_panels, lost
+                )
 
 
 @kernel

@@ -101,7 +101,7 @@ def _announce() -> None:
     if not _announced:
         _announced.append(True)
         print(
-            "skpc: compiling its kernels for this processor, once, about 20 s "
+            "skpc: compiling its kernels for this processor, once, 10 to 20 s "
             f"(kept in {_folder()})",
             file=sys.stderr,
             flush=True,

@@ -51,11 +51,13 @@ class _VectorModel(models.PrimitiveModel):
 
 @intrinsic
 def pointer(typingctx, array):
-    """The data of a contiguous array: kernels pass bare pointers, not counted references.
+    """The data of a contiguous array, None for None.
 
-    An array argument is seven values and a reference count; without them the kernels
-    compile in half the time.
+    Kernels pass bare pointers: an array argument is seven values and a reference count. What
+    is None in a call is cut out of the kernels that are compiled for it.
     """
+    if isinstance(array, types.NoneType):
+        return array(array), lambda context, builder, sig, args: context.get_dummy_value()
 
     def codegen(context, builder, sig, args):
         return context.make_array(sig.args[0])(context, builder, args[0]).data
