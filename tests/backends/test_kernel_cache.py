@@ -136,16 +136,21 @@ def test_a_folder_named_by_the_user_comes_first(tmp_path, monkeypatch):
     assert kernel_cache.cache_folder("abc") == tmp_path / "skpc" / "kernels-abc"
 
 
-def test_no_folder_at_all_is_an_error_with_a_way_out(tmp_path, monkeypatch):
+def test_a_named_folder_that_cannot_be_written_is_an_error_with_a_way_out(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(blocked))
     with pytest.raises(RuntimeError, match="set NUMBA_CACHE_DIR to one that can"):
         kernel_cache.cache_folder("abc")
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
+
+
+def test_the_last_resort_is_a_folder_nobody_could_prepare(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(kernel_cache, "_FOLDER", blocked)
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(tmp_path / "last"))
-    folder = kernel_cache.cache_folder("abc")
-    assert folder.is_relative_to(tmp_path / "last")
-    assert folder.is_dir()
+    monkeypatch.setattr(kernel_cache.tempfile, "tempdir", str(tmp_path))
+    first, second = (kernel_cache.cache_folder("abc") for _ in range(2))
+    assert first != second
+    assert first.stat().st_mode & 0o077 == 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skpc.backends import log_domain
-from skpc.backends.numba_cpu import NumbaBackend
+from skpc.backends.numba_cpu import NumbaBackend, engine
 from skpc.backends.numba_cpu.tiles import LOST_SHARE
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Bernoulli, Categorical, Gaussian
@@ -270,3 +270,41 @@ def test_a_chain_of_1359_gaussians_scores_in_float32(slow_rows):
 
 def test_the_bound_is_the_documented_share():
     assert LOST_SHARE == 1e-6
+
+
+@pytest.mark.parametrize("spoilt", ["flows", "leaves"])
+def test_flows_that_left_the_range_of_the_dtype_are_computed_again(spoilt, monkeypatch, slow_rows):
+    """And the spoilt accumulators are not used again."""
+    parameters = reference.make("tree", seed=3)
+    X = reference.random_rows(parameters.program.circuit, np.random.default_rng(0), 200)
+    backend = NumbaBackend(parameters.program, np.float32)
+    whole = engine.add_lanes
+
+    def overflowing(edges, weights, flows):
+        whole(edges, weights, flows)
+        if spoilt == "flows":
+            flows[0] = np.nan
+
+    monkeypatch.setattr(engine, "add_lanes", overflowing)
+    if spoilt == "leaves":
+        accumulators = backend._learning.accumulators(parameters.program.n_weights, 1)
+        accumulators[1][0, 0] = np.inf
+        backend._learning.give_accumulators(accumulators)
+    expected = reference.statistics(parameters, X)
+    for _ in range(2):
+        actual = backend.statistics(parameters, X)
+        np.testing.assert_allclose(actual.flows, expected.flows, rtol=3e-5, atol=1e-4)
+        np.testing.assert_allclose(actual.log_likelihood, expected.log_likelihood, rtol=1e-5)
+    assert sum(slow_rows) == (2 if spoilt == "flows" else 1) * len(X)
+
+
+def test_parameters_of_another_circuit_do_not_reach_the_kernels():
+    backend = NumbaBackend(reference.make("tree").program)
+    other = reference.make("tree")
+    other.weights = other.weights[:-1]
+    X = np.zeros((3, other.program.n_variables))
+    for method in (backend.log_likelihood, backend.statistics):
+        with pytest.raises(ValueError, match="parameters have arrays of shapes"):
+            method(other, X)
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        backend.statistics(reference.make("tree"), X, np.ones(1))

@@ -1,7 +1,8 @@
 """The CPU backend: numba kernels over tiles of rows, compiled once for every circuit.
 
-`simd` is the vector type, `dense`, `mixing`, `products`, `leaves` the kernels, `tiles` the
-interpreter, `plan` the memory layout, `engine` the contract. No BLAS call, no OpenMP.
+`engine` is the contract, `plan` the memory layout, `forward` and `backward` the interpreter,
+`dense`, `mixing`, `products`, `leaves` the kernels on the vector type of `simd`, `accumulate`
+the loops over parameters. No BLAS and no OpenMP where rows are computed.
 """
 
 from .engine import NumbaBackend

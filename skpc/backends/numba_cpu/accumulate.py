@@ -9,15 +9,10 @@ from .kernel_cache import entry_kernel
 @entry_kernel
 def add_lanes(edges, weights, flows):
     """flows[i] += weights[i] · Σ over lanes of edges[lane, i], in float64; lanes are cleared."""
-    for start in range(0, flows.size, 4096):
-        stop = min(start + 4096, flows.size)
-        for lane in range(1, edges.shape[0]):
-            for i in range(start, stop):
-                edges[0, i] += edges[lane, i]
-                edges[lane, i] = 0
-        for i in range(start, stop):
-            flows[i] += weights[i] * edges[0, i]
-            edges[0, i] = 0
+    for lane in range(edges.shape[0]):
+        for i in range(flows.size):
+            flows[i] += weights[i] * edges[lane, i]
+            edges[lane, i] = 0
 
 
 @entry_kernel

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,10 +15,11 @@ from .accumulate import add_lanes, top_down
 from .columns import LOG_SCALE
 from .lanes import allowed_threads, run_lanes
 from .merged import Factors, merged_factors, pack_merged, unpack_merged
-from .plan import Plan, make_plan
+from .plan import make_plan
 from .rows import encode_rows
 from .simd import PANEL
 from .tiles import LOST_SHARE, learn_tiles, score_tiles
+from .workspace import Bench
 
 #: Rows of a tile up to 64 units, and above: four vectors of a node stay in a cache of 256 KB.
 TILE_ROWS, WIDE_TILE_ROWS = 128, 64
@@ -29,6 +29,8 @@ MAX_LANES = 16
 LANE_TILES = 32
 #: Least rows times weights of a lane: below it waking a thread costs more than it saves.
 LANE_WORK = 3_000_000
+#: Encoded cells that a lane holds at once, 16 MB of float64.
+ENCODED_NUMBERS = 1 << 21
 #: Bytes that the lanes' accumulators may take together.
 LANE_BYTES = 1 << 28
 
@@ -66,7 +68,7 @@ class NumbaBackend(Backend):
     def log_likelihood(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:
         out = np.empty(len(X))
         model = self._packed(parameters)
-        step = MAX_LANES * LANE_TILES * TILE_ROWS
+        step = MAX_LANES * self._lane_tiles * self._tile_panels * PANEL
         for start in range(0, len(X), step):
             rows = X[start : start + step]
             out[start : start + step] = self._score(parameters, model, rows)
@@ -77,8 +79,10 @@ class NumbaBackend(Backend):
     ) -> Statistics:
         total = Statistics.zeros(self.program)
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
+        if weight.shape != (len(X),):
+            raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
         model = self._packed(parameters)
-        step = self._max_lanes * LANE_TILES * self._tile_panels * PANEL
+        step = self._max_lanes * self._lane_tiles * self._tile_panels * PANEL
         leaves = np.zeros(self._learning.plan.n_leaf_out)
         for start in range(0, len(X), step):
             part = slice(start, start + step)
@@ -110,12 +114,12 @@ class NumbaBackend(Backend):
     # -- layout, made once ----------------------------------------------------------------
 
     @cached_property
-    def _scoring(self) -> _Bench:
-        return _Bench(make_plan(self.program, training=False), self.dtype)
+    def _scoring(self) -> Bench:
+        return Bench(make_plan(self.program, training=False), self.dtype)
 
     @cached_property
-    def _learning(self) -> _Bench:
-        return _Bench(make_plan(self.program, training=True), self.dtype)
+    def _learning(self) -> Bench:
+        return Bench(make_plan(self.program, training=True), self.dtype)
 
     @cached_property
     def _leaf_starts(self) -> np.ndarray:
@@ -131,9 +135,30 @@ class NumbaBackend(Backend):
         size = self.program.n_weights * self.dtype.itemsize + self._learning.plan.n_leaf_out * 8
         return int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
 
+    @property
+    def _lane_tiles(self) -> int:
+        plan = self._scoring.plan
+        numbers = (plan.n_codes + plan.n_data) * self._tile_panels * PANEL
+        return int(np.clip(ENCODED_NUMBERS // max(1, numbers), 1, LANE_TILES))
+
     # -- parameters as the kernels read them ------------------------------------------------
 
+    def _check(self, parameters: Parameters) -> None:
+        """The kernels read bare pointers, so wrong lengths must not reach them."""
+        needed: list[tuple[int, ...]] = [(self.program.n_weights,)]
+        needed += [
+            (n, f.n_statistics)
+            for f, n in zip(self.program.families, self.program.family_units, strict=True)
+        ]
+        found = [a.shape for a in (parameters.weights, *parameters.leaves)]
+        if found != needed:
+            raise ValueError(
+                f"parameters have arrays of shapes {found}, but the program needs {needed}; use "
+                "parameters of the same circuit."
+            )
+
     def _packed(self, parameters: Parameters) -> _Model:
+        self._check(parameters)
         plan = self._scoring.plan
         table = np.zeros(plan.n_packed_table, dtype=self.dtype)
         log2_scale = np.zeros(plan.n_log_scale)
@@ -187,7 +212,7 @@ class NumbaBackend(Backend):
         tile = panels * PANEL
         n_tiles = -(-n // tile)
         n_threads = allowed_threads(self.n_jobs)
-        n_lanes = min(n_tiles, max(n_threads, -(-n_tiles // LANE_TILES)))
+        n_lanes = min(n_tiles, max(n_threads, -(-n_tiles // self._lane_tiles)))
         out = np.empty(n_tiles * tile)
         bound = np.empty(n_tiles * tile)
         bench = self._scoring
@@ -200,7 +225,6 @@ class NumbaBackend(Backend):
                     bench.tables,
                     model.arrays,
                     data,
-                    0,
                     last - first,
                     panels,
                     space.buffers,
@@ -209,7 +233,7 @@ class NumbaBackend(Backend):
                     bound[rows],
                 )
 
-        run_lanes([_task(lane, *cut) for cut in _cuts(n_tiles, n_lanes)], n_threads)
+        run_lanes([partial(lane, *cut) for cut in _cuts(n_tiles, n_lanes)], n_threads)
         out, bound = out[:n], bound[:n]
         damaged = np.flatnonzero(~(bound <= LOST_SHARE))
         if damaged.size:
@@ -234,7 +258,8 @@ class NumbaBackend(Backend):
         padded = np.zeros(n_tiles * tile, dtype=self.dtype)
         padded[:n] = weight / unit
         bench = self._learning
-        edges, leaf_out = bench.accumulators(self.program.n_weights, n_lanes)
+        accumulators = bench.accumulators(self.program.n_weights, n_lanes)
+        edges, leaf_out = (a[:n_lanes] for a in accumulators)
 
         def lane(number: int, first: int, last: int) -> None:
             rows = slice(first * tile, last * tile)
@@ -244,7 +269,6 @@ class NumbaBackend(Backend):
                     bench.tables,
                     model.arrays,
                     data,
-                    0,
                     last - first,
                     panels,
                     space.buffers,
@@ -258,17 +282,23 @@ class NumbaBackend(Backend):
                     leaf_out[number],
                 )
 
-        tasks = [_task(lane, i, *cut) for i, cut in enumerate(_cuts(n_tiles, n_lanes))]
+        tasks = [partial(lane, i, *cut) for i, cut in enumerate(_cuts(n_tiles, n_lanes))]
         run_lanes(tasks, allowed_threads(self.n_jobs))
         flows = np.zeros(self.program.n_weights)
         add_lanes(edges, parameters.weights, flows)
-        total.flows += flows * unit if unit != 1.0 else flows
-        leaves += leaf_out.sum(axis=0) * unit
+        part_leaves = leaf_out.sum(axis=0)
         leaf_out[...] = 0
-        bench.give_accumulators(edges, leaf_out)
+        bench.give_accumulators(accumulators)
         log_likelihood, bound = log_likelihood[:n], bound[:n]
         used = weight > 0
         whole = bound <= LOST_SHARE
+        if np.isfinite(flows.sum()) and np.isfinite(part_leaves.sum()):
+            total.flows += flows * unit if unit != 1.0 else flows
+            leaves += part_leaves * unit
+        else:
+            # A derivative left the range of the dtype, which weights near its smallest
+            # number can bring about although no mass was lost.
+            whole[:] = False
         kept = used & whole
         total.weight += float(weight[whole].sum())
         total.log_likelihood += float(np.dot(weight[kept], log_likelihood[kept]))
@@ -307,76 +337,7 @@ class _Model(NamedTuple):
     factors: list[Factors]
 
 
-class _Workspace(NamedTuple):
-    buffers: tuple
-    flow: np.ndarray
-    slots: np.ndarray
-
-
-class _Bench:
-    """A plan and the buffers that threads borrow from it."""
-
-    def __init__(self, plan: Plan, dtype: np.dtype) -> None:
-        self.plan = plan
-        self.dtype = dtype
-        self.tables = (plan.instructions, plan.args, plan.pulls)
-        self._free: dict[int, queue.SimpleQueue] = {}
-        self._accumulators: dict[int, queue.SimpleQueue] = {}
-
-    def workspace(self, panels: int) -> _Borrowed:
-        """A workspace for tiles of so many panels, for a ``with`` block."""
-        return _Borrowed(self._free.setdefault(panels, queue.SimpleQueue()), self, panels)
-
-    def make(self, panels: int) -> _Workspace:
-        plan, rows = self.plan, panels * PANEL
-
-        def empty(units: int) -> np.ndarray:
-            return np.zeros(max(1, units) * rows, dtype=self.dtype)
-
-        scales = (
-            empty(plan.n_scales),
-            np.zeros(plan.n_scales * rows),
-            empty(plan.n_scales),
-            empty(plan.n_scales),
-        )
-        # Without factors (None) kernels are compiled that know dense sums of one child only:
-        # all that most circuits need, in two thirds of the time.
-        factors = empty(plan.n_factors) if plan.n_factors else None
-        buffers = (empty(plan.n_values), scales, factors, empty(plan.max_units))
-        return _Workspace(buffers, empty(plan.max_units), empty(plan.n_slots))
-
-    def accumulators(self, n_weights: int, n_lanes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Zeroed (lanes, weights) and (lanes, leaf statistics)."""
-        try:
-            return self._accumulators.setdefault(n_lanes, queue.SimpleQueue()).get_nowait()
-        except queue.Empty:
-            edges = np.zeros((n_lanes, n_weights), dtype=self.dtype)
-            return edges, np.zeros((n_lanes, self.plan.n_leaf_out))
-
-    def give_accumulators(self, edges: np.ndarray, leaf_out: np.ndarray) -> None:
-        self._accumulators[len(edges)].put((edges, leaf_out))
-
-
-class _Borrowed:
-    def __init__(self, free: queue.SimpleQueue, bench: _Bench, panels: int) -> None:
-        self._free, self._bench, self._panels = free, bench, panels
-
-    def __enter__(self) -> _Workspace:
-        try:
-            self._space = self._free.get_nowait()
-        except queue.Empty:
-            self._space = self._bench.make(self._panels)
-        return self._space
-
-    def __exit__(self, *_: object) -> None:
-        self._free.put(self._space)
-
-
 def _cuts(n_tiles: int, n_lanes: int) -> list[tuple[int, int]]:
     """Lane i's first and last tile; lengths differ by one at most."""
     ends = np.linspace(0, n_tiles, n_lanes + 1).round().astype(int).tolist()
     return list(pairwise(ends))
-
-
-def _task(function, *args):
-    return lambda: function(*args)

@@ -36,14 +36,13 @@ def source_hash(folder: Path = _FOLDER) -> str:
 
 
 def cache_folder(hashed: str) -> Path:
-    """The first of the candidate folders that can be written."""
+    """The first of the candidate folders that can be written, else a new one that is not kept."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         candidates = [Path(os.environ["NUMBA_CACHE_DIR"]) / "skpc"]
     else:
         candidates = [
             _FOLDER / "__pycache__",
-            Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skpc",
-            Path(tempfile.gettempdir()) / f"skpc-{os.getuid() if hasattr(os, 'getuid') else 0}",
+            Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "skpc",
         ]
     for base in candidates:
         folder = base / f"kernels-{hashed}"
@@ -53,9 +52,13 @@ def cache_folder(hashed: str) -> Path:
                 return folder
         except OSError:
             continue
-    raise RuntimeError(
-        "No folder for compiled kernels can be written; set NUMBA_CACHE_DIR to one that can."
-    )
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        raise RuntimeError(
+            f"No file can be written in {candidates[0]} for compiled kernels; set NUMBA_CACHE_DIR "
+            "to one that can be written, or unset it."
+        )
+    # Of this process alone: what lies in a shared folder under a known name anybody could plant.
+    return Path(tempfile.mkdtemp(prefix="skpc-kernels-"))
 
 
 _HASH = source_hash()

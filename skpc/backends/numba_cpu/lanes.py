@@ -10,7 +10,9 @@ from functools import cache
 
 import joblib
 
-_pools: dict[int, ThreadPoolExecutor] = {}
+_pools: list[ThreadPoolExecutor] = []
+#: Threads are started as they are needed; no machine needs more of them.
+MAX_THREADS = 256
 _lock = threading.Lock()
 
 
@@ -56,7 +58,7 @@ def run_lanes(tasks: Sequence[Callable[[], None]], n_threads: int) -> None:
         for task in tasks[first::n_threads]:
             task()
 
-    pool = _pool(n_threads - 1)
+    pool = _pool()
     others = [pool.submit(share, i) for i in range(1, n_threads)]
     try:
         share(0)
@@ -67,8 +69,8 @@ def run_lanes(tasks: Sequence[Callable[[], None]], n_threads: int) -> None:
             raise error
 
 
-def _pool(size: int) -> ThreadPoolExecutor:
+def _pool() -> ThreadPoolExecutor:
     with _lock:
-        if size not in _pools:
-            _pools[size] = ThreadPoolExecutor(size, thread_name_prefix="skpc-lane")
-        return _pools[size]
+        if not _pools:
+            _pools.append(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="skpc-lane"))
+        return _pools[0]

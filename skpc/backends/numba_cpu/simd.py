@@ -15,6 +15,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
 try:
@@ -58,6 +59,8 @@ def pointer(typingctx, array):
     """
     if isinstance(array, types.NoneType):
         return array(array), lambda context, builder, sig, args: context.get_dummy_value()
+    if array.layout != "C":
+        raise TypingError(f"Kernels read contiguous arrays only, not {array}.")
 
     def codegen(context, builder, sig, args):
         return context.make_array(sig.args[0])(context, builder, args[0]).data

@@ -37,15 +37,13 @@ def _pointers(model, data, buffers):
 
 
 @entry_kernel
-def score_tiles(
-    tables, model, data, first_tile, last_tile, n_panels, buffers, lost, log_likelihood, bound
-):
+def score_tiles(tables, model, data, n_tiles, n_panels, buffers, lost, log_likelihood, bound):
     """Log-likelihoods of the rows of some tiles."""
     model, data, scales, (values, factors, scratch) = _pointers(model, data, buffers)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)
     before = flush_subnormals()
-    for tile in range(first_tile, last_tile):
+    for tile in range(n_tiles):
         row = tile * n_panels * PANEL
         forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
         root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
@@ -57,8 +55,7 @@ def learn_tiles(
     tables,
     model,
     data,
-    first_tile,
-    last_tile,
+    n_tiles,
     n_panels,
     buffers,
     lost,
@@ -83,7 +80,7 @@ def learn_tiles(
     rows = n_panels * PANEL
     root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
     before = flush_subnormals()
-    for tile in range(first_tile, last_tile):
+    for tile in range(n_tiles):
         row = tile * rows
         forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
         root_result(tables, row, n_panels, values, scales, log_likelihood, bound)

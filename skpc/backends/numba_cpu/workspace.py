@@ -1,0 +1,81 @@
+"""A plan's buffers: made once, borrowed by threads, given back."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from .plan import Plan
+from .simd import PANEL
+
+
+class Workspace(NamedTuple):
+    """What one thread needs for one tile."""
+
+    buffers: tuple
+    flow: np.ndarray
+    slots: np.ndarray
+
+
+class Bench:
+    """A plan, its tables, and the buffers that threads borrow from it."""
+
+    def __init__(self, plan: Plan, dtype: np.dtype) -> None:
+        self.plan = plan
+        self.dtype = dtype
+        self.tables = (plan.instructions, plan.args, plan.pulls)
+        self._free: dict[int, queue.SimpleQueue] = {}
+        self._accumulators: queue.SimpleQueue = queue.SimpleQueue()
+
+    @contextmanager
+    def workspace(self, panels: int) -> Iterator[Workspace]:
+        """A workspace for tiles of so many panels, for a ``with`` block."""
+        free = self._free.setdefault(panels, queue.SimpleQueue())
+        try:
+            space = free.get_nowait()
+        except queue.Empty:
+            space = self._make(panels)
+        try:
+            yield space
+        finally:
+            free.put(space)
+
+    def _make(self, panels: int) -> Workspace:
+        plan, rows = self.plan, panels * PANEL
+
+        def empty(units: int) -> np.ndarray:
+            return np.zeros(max(1, units) * rows, dtype=self.dtype)
+
+        scales = (
+            empty(plan.n_scales),
+            np.zeros(plan.n_scales * rows),
+            empty(plan.n_scales),
+            empty(plan.n_scales),
+        )
+        # Without factors (None) kernels are compiled that know dense sums of one child only:
+        # all that most circuits need, in two thirds of the time.
+        factors = empty(plan.n_factors) if plan.n_factors else None
+        buffers = (empty(plan.n_values), scales, factors, empty(plan.max_units))
+        return Workspace(buffers, empty(plan.max_units), empty(plan.n_slots))
+
+    def accumulators(self, n_weights: int, n_lanes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Zeroed (lanes, weights) and (lanes, leaf statistics), of ``n_lanes`` or more.
+
+        Too small a pair is dropped, so that one pair a concurrent caller is kept.
+        """
+        try:
+            found = self._accumulators.get_nowait()
+            if len(found[0]) >= n_lanes:
+                return found
+        except queue.Empty:
+            pass
+        edges = np.zeros((n_lanes, n_weights), dtype=self.dtype)
+        return edges, np.zeros((n_lanes, self.plan.n_leaf_out))
+
+    def give_accumulators(self, accumulators: tuple[np.ndarray, np.ndarray]) -> None:
+        """Give a pair back, cleared."""
+        self._accumulators.put(accumulators)
