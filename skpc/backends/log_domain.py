@@ -47,8 +47,7 @@ def forward(parameters: Parameters, X: np.ndarray) -> list[np.ndarray]:
             f, start = program.family[v], program.unit_start[v]
             mean = parameters.leaves[f][start : start + program.units[v]]
             x = np.asarray(X[:, program.variable[v]], dtype=np.float64)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                values.append(np.maximum(program.families[f].log_density(mean, x).T, -np.inf))
+            values.append(program.families[f].log_density(mean, x).T)
         elif program.op[v] == PRODUCT:
             values.append(np.sum([values[c] for c in args[:, 0]], axis=0))
         else:

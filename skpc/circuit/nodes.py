@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..distributions import Distribution, resolve_distribution
+
 SUM_KINDS = ("dense", "block", "mixing")
 
 
@@ -40,42 +42,43 @@ class Input(Node):
     ----------
     variable : int
         Column of the data, from 0.
-    distribution : Distribution
-        The family, e.g. ``Bernoulli()``, ``Categorical(5)``, ``Gaussian()``.
+    distribution : Distribution or str
+        The family, e.g. ``Bernoulli()``, ``Categorical(5)``, ``Gaussian()``, or the name of
+        one whose fields all have defaults: ``"bernoulli"``, ``"gaussian"``.
     n_units : int
         Length of the vector.
     mean : array-like of shape (n_units, n_statistics), optional
-        Start values: the mean parameters of every unit.
+        Start values: the mean parameters of every unit, e.g. the probability of a one for
+        ``Bernoulli()``, [E[x], E[x²]] for ``Gaussian()``.
     share : Input, optional
         Use the parameters of that node, which must be of the same family and length.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such family, or no member of it has such a mean.
     """
 
     def __init__(
         self,
         variable: int,
-        distribution: Any,
+        distribution: Distribution | str,
         n_units: int = 1,
         *,
         mean: Any = None,
         share: Input | None = None,
     ) -> None:
         self.variable = _index(variable, "variable")
-        self.distribution = distribution
+        self.distribution = family = resolve_distribution(distribution)
         self.n_units = _count(n_units, "n_units")
         self.scope = frozenset((self.variable,))
         self.share = _shared(self, share)
-        if share is not None and share.distribution != distribution:
+        if share is not None and share.distribution != family:
             raise ValueError(
                 f"share: {share!r} is of family {share.distribution!r}, this Input of "
-                f"{distribution!r}; shared parameters need one family."
+                f"{family!r}; shared parameters need one family."
             )
-        self.mean = None
-        if mean is not None:
-            shape = (self.n_units, distribution.n_statistics)
-            value = np.asarray(mean, dtype=np.float64)
-            if value.size != shape[0] * shape[1]:
-                raise ValueError(f"mean has shape {value.shape}; {shape} is needed.")
-            self.mean = value.reshape(shape)
+        self.mean = None if mean is None else _mean(mean, family, self.n_units)
 
     def _fields(self) -> str:
         return f"{self.distribution!r}, n_units={self.n_units}"
@@ -125,16 +128,18 @@ class Sum(Node):
     children : Node or sequence of Node
         Nodes with the same scope.
     n_units : int
-        Length of the vector. Ignored lengths are never broadcast.
+        Length of the vector.
     kind : {"dense", "block", "mixing"}, default="dense"
         Dense: over all units of all children. Block: unit and child vectors are cut into
         ``n_blocks`` equal parts, and part b sees only part b. Mixing: unit k mixes the
         k-th units of the children, one weight a child.
     n_blocks : int, default=1
-        Number of parts of a block sum.
+        Number of parts of a block sum; the other kinds have one.
     weights : array-like of shape (n_units, n_inputs), optional
         Start values, one row a unit. ``n_inputs`` is the number of units that one unit
-        sees, over the children in order.
+        sees, over the children in order. Rows need not sum to one: training starts from
+        the same distribution, normalised (where weights are shared, from rows divided by
+        their sums).
     share : Sum, optional
         Use the weights of that node, which must have the same shape.
     """
@@ -154,6 +159,11 @@ class Sum(Node):
         self.n_blocks = _count(n_blocks, "n_blocks")
         if kind not in SUM_KINDS:
             raise ValueError(f"kind={kind!r} is not known; use one of {SUM_KINDS}.")
+        if kind != "block" and self.n_blocks != 1:
+            raise ValueError(
+                f"n_blocks={n_blocks!r} cuts a block Sum only, this one has kind={kind!r}; "
+                'leave n_blocks away or use kind="block".'
+            )
         self.kind = kind
         first = self.children[0].scope
         alike = all(c.scope is first for c in self.children)
@@ -255,6 +265,24 @@ def _index(value: Any, name: str) -> int:
     if isinstance(value, bool) or int(value) != value or value < 0:
         raise ValueError(f"{name}={value!r} must be the number of a column, from 0.")
     return int(value)
+
+
+def _mean(mean: Any, family: Distribution, n_units: int) -> np.ndarray:
+    value = np.asarray(mean, dtype=np.float64)
+    shape = (n_units, family.n_statistics)
+    if value.size != shape[0] * shape[1]:
+        raise ValueError(f"mean has shape {value.shape}; {shape} is needed.")
+    value = value.reshape(shape)
+    finite = np.isfinite(value)
+    # What is not finite cannot be projected; it is refused anyway. Float32 probabilities pass.
+    near = np.isclose(family.project(np.where(finite, value, 0.0)), value, rtol=1e-12, atol=1e-6)
+    bad = np.flatnonzero(~(finite & near).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"mean={value[bad[0]].tolist()} of unit {bad[0]}: no {family!r} has such a mean; "
+            f"give {family.mean_in_words}."
+        )
+    return value
 
 
 def _shared(node: Node, other: Any) -> Any:

@@ -8,7 +8,6 @@ contiguous row-major block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -251,9 +250,6 @@ class Program:
         self.args = np.array(args, dtype=np.int64).reshape(-1, 6)
 
     # -- between a node's matrix and the flat array -----------------------------------
-
-    def _owned_sums(self) -> Iterator[Sum]:
-        return (s for s in self.circuit.sums if s.share is None)
 
     def write_matrix(self, node: Sum, matrix: np.ndarray, weights: np.ndarray) -> None:
         """Write a node's (n_units, n_inputs) matrix into the flat array."""

@@ -10,7 +10,7 @@ from ..distributions import resolve_distribution
 from .circuit import Circuit
 from .nodes import SUM_KINDS, Input, Node, Product, Sum
 
-INPUT, PRODUCT, KRONECKER, SUM = range(4)
+NODE_INPUT, NODE_PRODUCT, NODE_KRONECKER, NODE_SUM = range(4)
 
 
 def circuit_to_arrays(circuit: Circuit) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -28,13 +28,15 @@ def circuit_to_arrays(circuit: Circuit) -> tuple[dict[str, np.ndarray], dict[str
                 families.append(node.distribution)
             share = -1 if node.share is None else number[id(node.share)]
             rows.append(
-                (INPUT, node.n_units, node.variable, families.index(node.distribution), share)
+                (NODE_INPUT, node.n_units, node.variable, families.index(node.distribution), share)
             )
         elif isinstance(node, Product):
-            rows.append((KRONECKER if node.kronecker else PRODUCT, node.n_units, 0, 0, share))
+            rows.append(
+                (NODE_KRONECKER if node.kronecker else NODE_PRODUCT, node.n_units, 0, 0, share)
+            )
         elif isinstance(node, Sum):
             share = -1 if node.share is None else number[id(node.share)]
-            rows.append((SUM, node.n_units, SUM_KINDS.index(node.kind), node.n_blocks, share))
+            rows.append((NODE_SUM, node.n_units, SUM_KINDS.index(node.kind), node.n_blocks, share))
         children += [number[id(c)] for c in node.children]
         starts.append(len(children))
     arrays = {
@@ -60,11 +62,11 @@ def circuit_from_arrays(arrays: dict[str, np.ndarray], header: dict[str, Any]) -
         kind, units, a, b, share = rows[i]
         below = [nodes[c] for c in children[starts[i] : starts[i + 1]]]
         tied: Any = None if share < 0 else nodes[share]
-        if kind == INPUT:
+        if kind == NODE_INPUT:
             return Input(a, families[b], units, share=tied)
-        if kind == SUM:
+        if kind == NODE_SUM:
             return Sum(below, units, kind=SUM_KINDS[a], n_blocks=b, share=tied)
-        return Product(below, kronecker=kind == KRONECKER)
+        return Product(below, kronecker=kind == NODE_KRONECKER)
 
     # A node whose owner of parameters comes later waits for it: owners first, in order.
     waiting = list(range(len(rows)))

@@ -7,11 +7,11 @@ Circuits, flows, solvers and compiled or device code may not come in; they call 
 from collections.abc import Mapping
 from typing import Any
 
-from skpc.distributions.base import Distribution
-from skpc.distributions.bernoulli import Bernoulli
-from skpc.distributions.categorical import Categorical
-from skpc.distributions.finite import FiniteDistribution
-from skpc.distributions.gaussian import Gaussian
+from .base import Distribution
+from .bernoulli import Bernoulli
+from .categorical import Categorical
+from .finite import FiniteDistribution
+from .gaussian import Gaussian
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -62,8 +62,10 @@ def resolve_distribution(distribution: str | Mapping[str, Any] | Distribution) -
     if isinstance(distribution, str):
         distribution = {"name": distribution}
     if not isinstance(distribution, Mapping):
+        hint = "; call the class to make one" if isinstance(distribution, type) else ""
         raise TypeError(
-            f"distribution must be a name, a mapping or a Distribution object, got {distribution!r}"
+            "distribution must be a name, a mapping or a Distribution object, got "
+            f"{distribution!r}{hint}"
         )
     name = distribution.get("name")
     if name not in DISTRIBUTIONS:

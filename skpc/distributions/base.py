@@ -47,6 +47,8 @@ class Distribution(ABC):
     """
 
     name: ClassVar[str]
+    #: What the mean parameters of a member are, in words, for error messages.
+    mean_in_words: ClassVar[str] = "the expected statistics of a member"
     n_states: int | None
 
     @property
@@ -347,7 +349,9 @@ class Distribution(ABC):
         ndarray of shape (..., S)
             In nats times rows for each unit of the coordinate.
         """
-        return _natural_gradient(mean, flow, flow_statistics)
+        flow = np.asarray(flow, dtype=np.float64)[..., np.newaxis]
+        observed = np.asarray(flow_statistics, dtype=np.float64)
+        return observed - flow * np.asarray(mean, dtype=np.float64)
 
     def kl(self, mean_p: npt.ArrayLike, mean_q: npt.ArrayLike) -> FloatArray:
         """Kullback-Leibler divergence KL(p || q) between members, in nats.
@@ -425,11 +429,3 @@ def observed_cells(
     weight = np.ones_like(x) if sample_weight is None else np.asarray(sample_weight, np.float64)
     observed = ~np.isnan(x) & (weight > 0)
     return x[observed], weight[observed]
-
-
-def _natural_gradient(
-    mean: npt.ArrayLike, flow: npt.ArrayLike, flow_statistics: npt.ArrayLike
-) -> FloatArray:
-    """Gradient in the natural parameters, see `Distribution.unconstrained_gradient`."""
-    flow = np.asarray(flow, dtype=np.float64)[..., np.newaxis]
-    return np.asarray(flow_statistics, dtype=np.float64) - flow * np.asarray(mean, dtype=np.float64)

@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from skpc.distributions.base import FloatArray
-from skpc.distributions.finite import FiniteDistribution
+from .base import FloatArray
+from .finite import FiniteDistribution
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Bernoulli(FiniteDistribution):
     """
 
     name: ClassVar[str] = "bernoulli"
+    mean_in_words: ClassVar[str] = "the probability of a 1, between 0 and 1"
     n_states = 2
     n_statistics = 1
     support = "0 and 1"

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from skpc.distributions.base import FloatArray
-from skpc.distributions.finite import FiniteDistribution
+from .base import FloatArray
+from .finite import FiniteDistribution
 
 _EPSILON = np.finfo(np.float64).eps
 
@@ -53,6 +53,7 @@ class Categorical(FiniteDistribution):
 
     n_states: int
     name: ClassVar[str] = "categorical"
+    mean_in_words: ClassVar[str] = "a probability for each state, not negative, that sum to 1"
 
     def __post_init__(self) -> None:
         # A NumPy integer would not survive JSON.

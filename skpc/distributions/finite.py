@@ -5,7 +5,7 @@ from abc import abstractmethod
 import numpy as np
 import numpy.typing as npt
 
-from skpc.distributions.base import Distribution, FloatArray
+from .base import Distribution, FloatArray
 
 
 class FiniteDistribution(Distribution):

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from skpc.distributions.base import Distribution, FloatArray, _natural_gradient, observed_cells
+from .base import Distribution, FloatArray, observed_cells
 
 # Squares of larger values overflow float64; 1e300 also leaves room for a sum over 1e8 rows.
 _LARGEST = 1e150
@@ -52,6 +52,7 @@ class Gaussian(Distribution):
 
     variance_floor: float = 1e-3
     name: ClassVar[str] = "gaussian"
+    mean_in_words: ClassVar[str] = "[mean, mean² + sd²], with sd² at least the variance_floor"
     n_states = None
     n_statistics = 2
     support = "finite numbers"
@@ -159,7 +160,7 @@ class Gaussian(Distribution):
     ) -> FloatArray:
         mean = self.project(mean)
         location, variance = self._moments(mean)
-        first, second = _last_axis(_natural_gradient(mean, flow, flow_statistics))
+        first, second = _last_axis(super().unconstrained_gradient(mean, flow, flow_statistics))
         return np.stack([first, second - 2.0 * location * first], axis=-1) / variance[..., None]
 
     def sample(self, mean: npt.ArrayLike, rng: np.random.Generator) -> FloatArray:

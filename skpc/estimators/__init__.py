@@ -3,7 +3,6 @@
 Estimators are thin: they check input, call the rooms below, and keep what was learnt.
 """
 
-from .density import PCDensityEstimator
-from .persistence import load
+from .density import PCDensityEstimator, load
 
 __all__ = ["PCDensityEstimator", "load"]

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import os
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..circuit import Circuit, Parameters, Program
 from ..inference import sample
 from ..solvers import Solver, resolve_solver
 from ..structures import Structure, resolve_structure
-from ..training import ArraySource, initial_parameters, smoothing_statistics, train
+from ..structures.row_sample import stratified_row_sample
+from ..training import ArraySource, EpochRecord, initial_parameters, smoothing_statistics, train
 from .encoding import IdentityEncoder, TableEncoder
-from .persistence import save
+from .persistence import damage_named, read_file, rebuild_parts, write_model
+from .tables import CHUNK_ROWS, check_rows, column_kinds, column_name
 
 #: float64 is used while rows times edges stay below this: about a second of work.
 FLOAT64_WORK = 2e7
-#: Rows that are encoded at once, for scoring and for structure learning in slices.
-CHUNK_ROWS = 1 << 14
+#: Most rows that are encoded for a structure to learn from: 0.8 MB a column in float64. Tables
+#: that need no encoding are seen whole.
+STRUCTURE_ROWS = 100_000
+#: Most rows that the distributions of single columns are taken from.
+PRIOR_ROWS = 1 << 15
 
 
 class PCDensityEstimator(DensityMixin, BaseEstimator):
@@ -43,18 +47,26 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         Latent states a region of the structure: the width of the model.
     categorical_features : "from_dtype", array-like of bool or int, or None, \
             default="from_dtype"
-        Columns that hold categories. By default whole-number and boolean columns with at
-        most 64 distinct values; None: no column. Columns that are not named and hold no
-        values but 0 and 1 are binary.
+        Columns that hold categories. By default whole-number columns with at most 64
+        distinct values, and columns of a pandas ``category`` dtype with numeric
+        categories. Every column of a data frame has its own dtype; an array has one for all,
+        so that one column of floats makes all columns floats. Columns that are not
+        named and hold no values but 0 and 1 are binary: other values in a later table are
+        an error where the dtype is whole or boolean, and merely unusual where it is
+        float. None: all columns are numbers, but for boolean ones, which are binary.
     init_params : {"random"}, callable or Parameters, default="random"
-        Start values.
+        Start values. A callable is called as ``init_params(program, leaf_priors, rng)`` with
+        the Program of the circuit, a list with the mean parameters of the column of every
+        leaf unit, and a numpy Generator, and returns Parameters of that program.
     batch_size : int or "auto", default="auto"
         Rows between two updates. "auto": an eighth of the rows, but between 32 and 256.
     max_iter : int or "auto", default="auto"
         Passes over the data. "auto": 50, fewer above 50 000 rows (2.5 million rows in all,
         but at least 4 passes); 100 for solvers that take all rows at once.
     tol : float, default=1e-4
-        Smallest rise of the mean log-likelihood, in nats a row, that counts as one.
+        Smallest rise of the mean log-likelihood, in nats a row, that counts as one. Of the
+        held-out rows with ``early_stopping``; else of the training rows, and then only for
+        solvers with a constant step ("em"), for others make all passes.
     early_stopping : bool, default=False
         Whether rows are held out, training stops when their likelihood stops rising, and
         the best parameters are kept. Off, the step falls to its smallest value over all
@@ -62,7 +74,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
     validation_fraction : float, default=0.1
         Share of the rows that is held out.
     n_iter_no_change : int, default=10
-        Passes without a rise after which training ends.
+        Passes without a rise after which training ends; used where ``tol`` is.
     alpha : float, default=0.3
         Pseudocount in rows, spread over the children of every unit.
     device : {"auto", "cpu"}, default="auto"
@@ -87,7 +99,9 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
     n_iter_ : int
         Passes made.
     converged_ : bool
-        Whether the watched likelihood stopped rising before ``max_iter``.
+        Whether the watched likelihood stopped rising before ``max_iter``, or the step of the
+        solver fell to its smallest value over all passes. False where a solver with a
+        constant step used up its passes.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -200,7 +214,8 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         solver = resolve_solver(self.solver)
         by_hand = isinstance(self.structure, Circuit)
         structure = self.structure if by_hand else resolve_structure(self.structure)
-        X = self._check_rows(X, reset=True)
+        kinds = column_kinds(X)
+        X = check_rows(self, X, reset=True)
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(
@@ -216,27 +231,35 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
                 f"X has {X.shape[1]} columns, but the circuit given as structure is over "
                 f"{structure.n_variables}."
             )
+        if by_hand:
+            self._check_leaves(structure, X)
         random_state = check_random_state(self.random_state)
         rng = np.random.default_rng(random_state.randint(2**31))
         encoder = IdentityEncoder() if by_hand else TableEncoder()
-        encoder.fit(X, weight, self._categorical_mask(X.shape[1]))
+        encoder.fit(
+            X,
+            weight,
+            self._categorical_mask(X.shape[1]),
+            kinds,
+            numbers_only=self.categorical_features is None,
+        )
         circuit = structure
         if not by_hand:
+            most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS
+            rows, row_weight = _some_rows(X, weight, most, rng)
             circuit = structure.build(
-                encoder.transform(X),
+                encoder.transform(rows),
                 encoder.distributions,
                 n_components=self.n_components,
-                sample_weight=weight,
+                sample_weight=row_weight,
                 random_state=int(rng.integers(2**31)),
             )
         program = Program(circuit)
         learn, validation = self._split(X, weight, encoder, rng)
-        backend = self._make_backend(program, len(X))
-        some = slice(None, None, max(1, len(X) // CHUNK_ROWS))
-        priors = _leaf_priors(
-            program, encoder.transform(X[some]), None if weight is None else weight[some]
-        )
-        parameters = initial_parameters(program, self.init_params, priors, rng)
+        backend = self._make_backend(program, self._resolve_dtype(program, len(X)))
+        rows, row_weight = _some_rows(X, weight, PRIOR_ROWS, rng)
+        priors = _leaf_priors(program, encoder.transform(rows), row_weight)
+        parameters = initial_parameters(program, _checked_start(self.init_params), priors, rng)
         result = train(
             backend,
             parameters,
@@ -297,14 +320,24 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
             ArraySource(X, weight, encoder.transform, held),
         )
 
-    def _make_backend(self, program: Program, n_rows: int):
+    def _check_leaves(self, circuit: Circuit, X: np.ndarray) -> None:
+        """Refuse cells that the leaves of a hand-made circuit cannot take."""
+        for variable, family in {(leaf.variable, leaf.distribution): 0 for leaf in circuit.inputs}:
+            try:
+                family.validate(X[:, variable])
+            except ValueError as error:
+                raise ValueError(f"Column {column_name(self, variable)!r}: {error}") from error
+
+    def _resolve_dtype(self, program: Program, n_rows: int) -> str:
+        if self.dtype != "auto":
+            return self.dtype
+        small = n_rows * max(1, program.n_weights) <= FLOAT64_WORK
+        return "float64" if small else "float32"
+
+    def _make_backend(self, program: Program, dtype: str):
         from ..backends.numba_cpu import NumbaBackend
 
-        name = self.dtype
-        if name == "auto":
-            small = n_rows * max(1, program.n_weights) <= FLOAT64_WORK
-            name = "float64" if small else "float32"
-        return NumbaBackend(program, np.dtype(name), self.n_jobs)
+        return NumbaBackend(program, np.dtype(dtype), self.n_jobs)
 
     # -- scoring ------------------------------------------------------------------------
 
@@ -322,7 +355,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
             Natural logarithms, in the units of X.
         """
         check_is_fitted(self)
-        X = self._check_rows(X, reset=False)
+        X = check_rows(self, X, reset=False)
         out = np.empty(len(X))
         backend = self._ready_backend()
         for start in range(0, len(X), CHUNK_ROWS):
@@ -367,7 +400,11 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
             raise ValueError(f"n_samples={n_samples!r} must be a whole number of at least 1.")
         seed = check_random_state(self.random_state if random_state is None else random_state)
         rng = np.random.default_rng(seed.randint(2**31))
-        return self.encoder_.inverse_transform(sample(self.parameters_, int(n_samples), rng))
+        out = np.empty((int(n_samples), self.n_features_in_))
+        for start in range(0, len(out), CHUNK_ROWS):
+            part = out[start : start + CHUNK_ROWS]
+            part[:] = self.encoder_.inverse_transform(sample(self.parameters_, len(part), rng))
+        return out
 
     # -- files ------------------------------------------------------------------------------
 
@@ -375,27 +412,25 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         """Write the fitted model to a file that :func:`skpc.load` reads.
 
         The format is safetensors with a JSON header: no code is stored. Arguments of the
-        constructor that JSON cannot hold (a callable, a RandomState) come back as defaults.
+        constructor that it cannot hold (a callable, a RandomState, a structure or solver of
+        your own class) come back as defaults, of which a UserWarning tells.
 
         Parameters
         ----------
         path : str or path-like
         """
         check_is_fitted(self)
-        save(self, path)
-
-    def _fitted_header(self) -> dict[str, Any]:
-        return {
+        fitted = {
             "n_features_in": self.n_features_in_,
             "feature_names_in": list(getattr(self, "feature_names_in_", [])),
             "history": [list(record) for record in self.history_],
             "converged": bool(self.converged_),
             "dtype": self._dtype,
         }
+        params = self.get_params(deep=False)
+        write_model(path, self.parameters_, self.encoder_, fitted, params)
 
     def _restore(self, parameters: Parameters, encoder: TableEncoder, fitted: dict) -> None:
-        from ..training import EpochRecord
-
         self.parameters_ = parameters
         self.circuit_ = parameters.program.circuit
         self.structure_ = self.circuit_
@@ -416,34 +451,10 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
     def _ready_backend(self):
         """The backend, made again after loading."""
         if getattr(self, "_backend", None) is None:
-            from ..backends.numba_cpu import NumbaBackend
-
-            program = self.parameters_.program
-            self._backend = NumbaBackend(program, np.dtype(self._dtype), self.n_jobs)
+            self._backend = self._make_backend(self.parameters_.program, self._dtype)
+        # It may have been changed by set_params.
+        self._backend.n_jobs = self.n_jobs
         return self._backend
-
-    # -- input --------------------------------------------------------------------------------
-
-    def _check_rows(self, X, reset: bool) -> np.ndarray:
-        X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-        if X.dtype.kind == "f":
-            for start in range(0, len(X), CHUNK_ROWS):
-                infinite = np.isinf(X[start : start + CHUNK_ROWS])
-                if infinite.any():
-                    self._refuse_infinite(X)
-        elif X.dtype.kind not in "biu":
-            raise ValueError(f"X has dtype {X.dtype}; real numbers are needed.")
-        return X
-
-    def _refuse_infinite(self, X: np.ndarray) -> None:
-        infinite = np.isinf(X)
-        row, column = np.argwhere(infinite)[0]
-        names = getattr(self, "feature_names_in_", None)
-        where = f"feature {column}" if names is None else f"feature {names[column]!r}"
-        raise ValueError(
-            f"Input X contains infinity: {int(infinite.sum())} infinite values (first at row "
-            f"{row}, {where}); remove or clip them, or pass NaN for missing."
-        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -451,10 +462,73 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         return tags
 
 
+def load(path: str | os.PathLike) -> PCDensityEstimator:
+    """Read an estimator that ``save`` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    PCDensityEstimator
+
+    Raises
+    ------
+    ValueError
+        If the file was not written by skpc, is damaged, or is of a newer format.
+
+    Examples
+    --------
+    >>> import os, tempfile, skpc
+    >>> from sklearn.datasets import load_iris
+    >>> model = skpc.PCDensityEstimator(n_components=2, max_iter=2).fit(load_iris().data)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "iris.skpc")
+    ...     model.save(path)
+    ...     again = skpc.load(path)
+    >>> bool((again.score_samples([[5, 3, 1, 0]]) == model.score_samples([[5, 3, 1, 0]])).all())
+    True
+    """
+    arrays, header = read_file(path)
+    with damage_named(path):
+        parts = rebuild_parts(arrays, header)
+        estimator = PCDensityEstimator(**parts.params)
+        estimator._restore(parts.parameters, parts.encoder, parts.fitted)
+    return estimator
+
+
+def _some_rows(X, weight, most: int, rng: np.random.Generator):
+    """At most ``most`` rows, drawn by weight, and how often each was drawn; or all of them."""
+    if len(X) <= most:
+        return X, weight
+    seed = np.random.RandomState(int(rng.integers(2**31)))
+    draws = stratified_row_sample(np.ones(len(X)) if weight is None else weight, most, seed)
+    drawn = np.flatnonzero(draws)
+    return X[drawn], draws[drawn]
+
+
+def _checked_start(init_params):
+    """``init_params``, a callable with a check of what it returns."""
+    if not callable(init_params):
+        return init_params
+
+    def start(program, leaf_priors, rng):
+        made = init_params(program, leaf_priors, rng)
+        if not isinstance(made, Parameters):
+            raise TypeError(
+                f"init_params={init_params!r} returned {type(made).__name__}; it must return "
+                "skpc.circuit.Parameters of the program that it is given."
+            )
+        return initial_parameters(program, made, leaf_priors, rng)
+
+    return start
+
+
 def _leaf_priors(program: Program, rows: np.ndarray, weight) -> list[np.ndarray]:
     """Mean parameters of the column's own distribution, for every leaf unit.
 
-    ``rows`` are encoded; an even selection of the data is enough for a prior.
+    ``rows`` are encoded; a part of the data is enough for a prior.
     """
     priors = [np.zeros((n, f.n_statistics)) for f, n in zip(program.families, program.family_units)]
     columns: dict[tuple[int, int], np.ndarray] = {}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..distributions import Bernoulli, Categorical, Distribution, Gaussian
+from .tables import CATEGORY
 
 BINARY, CATEGORICAL, CONTINUOUS = range(3)
 #: An integer column with more distinct values than this is treated as a number.
@@ -17,9 +18,11 @@ class TableEncoder:
     """Learns how every column is encoded; rows are then encoded as they are needed.
 
     - *binary*: only 0 and 1 occur, and the user does not name it; the codes are the values.
-    - *categorical*: the columns that the user names; where nobody names any, whole-number and
-      boolean columns with at most 64 distinct values. One more code, the last, is kept for
-      categories never seen.
+      Whole-number and boolean columns are closed: other values are refused. Columns of
+      floats are *open*, for their other values may have been missing by chance.
+    - *categorical*: the columns that the user names; where nobody names any, those of a
+      ``category`` dtype and whole-number columns with at most 64 distinct values. One more
+      code, the last, is kept for categories never seen.
     - *continuous*: (x - shift) / scale with robust float64 moments; ``log_scale`` brings
       densities back to the user's units.
 
@@ -29,6 +32,11 @@ class TableEncoder:
     categories : list of ndarray or None
         Sorted categories of every categorical column.
     shift, scale : ndarray of shape (n_columns,)
+    open_share : ndarray of shape (n_columns,)
+        Probability eps = 1 / (W + 2) that an open binary column, seen in rows of weight W,
+        takes a value other than 0 and 1; zero for all other columns. Such a cell is
+        marginalised in the circuit and scored log(eps), the cells 0 and 1 log(1 - eps) more,
+        so that all probabilities still sum to one.
     distributions : list of Distribution
     """
 
@@ -37,29 +45,55 @@ class TableEncoder:
         X: np.ndarray,
         sample_weight: np.ndarray | None = None,
         categorical: np.ndarray | None = None,
+        kinds: list[str] | None = None,
+        numbers_only: bool = False,
     ) -> TableEncoder:
-        """Look at every column once; ``categorical`` is a mask of columns the user names, None
-        where their dtype decides."""
+        """Look at every column once.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_columns)
+        sample_weight : ndarray of shape (n,), optional
+        categorical : boolean ndarray of shape (n_columns,), optional
+            The columns the user names; None where their dtypes decide.
+        kinds : list of str, optional
+            Dtype kind of every column, from ``tables.column_kinds``; by default that of X.
+        numbers_only : bool, default=False
+            Whether all columns but boolean ones and those named are numbers.
+        """
         n_columns = X.shape[1]
+        kinds = [X.dtype.kind] * n_columns if kinds is None else kinds
+        self._start(n_columns)
+        for j, kind in enumerate(kinds):
+            column = X[:, j]
+            named = kind == CATEGORY if categorical is None else bool(categorical[j])
+            if named:
+                self._make_categorical(j, np.unique(column))
+            elif kind == "b":
+                self.kinds[j] = BINARY
+            elif not numbers_only and _only_zero_and_one(column, kind):
+                self.kinds[j] = BINARY
+                if kind not in "iu":
+                    self.open_share[j] = 1 / (_observed_weight(column, sample_weight) + 2)
+            elif categorical is None and kind in "iu" and not numbers_only:
+                values = np.unique(column)
+                if np.count_nonzero(values == values) <= MAX_CATEGORIES:
+                    self._make_categorical(j, values)
+            if self.kinds[j] == CONTINUOUS:
+                self.shift[j], self.scale[j] = _moments(column, sample_weight)
+        self._finish()
+        return self
+
+    def _start(self, n_columns: int) -> None:
         self.kinds = np.full(n_columns, CONTINUOUS)
         self.categories: list[np.ndarray | None] = [None] * n_columns
         self.shift = np.zeros(n_columns)
         self.scale = np.ones(n_columns)
-        whole = X.dtype.kind in "biu" and categorical is None
-        for j in range(n_columns):
-            column = X[:, j]
-            named = categorical is not None and bool(categorical[j])
-            if not named and _only_zero_and_one(column):
-                self.kinds[j] = BINARY
-                continue
-            values = np.unique(column) if whole or named else None
-            if values is not None and (named or len(values) <= MAX_CATEGORIES):
-                self.kinds[j] = CATEGORICAL
-                self.categories[j] = values[~np.isnan(values.astype(float))]
-            else:
-                self.shift[j], self.scale[j] = _moments(column, sample_weight)
-        self._finish()
-        return self
+        self.open_share = np.zeros(n_columns)
+
+    def _make_categorical(self, j: int, values: np.ndarray) -> None:
+        self.kinds[j] = CATEGORICAL
+        self.categories[j] = values[values == values]  # without NaN
 
     def _finish(self) -> None:
         self.distributions: list[Distribution] = [self._family(j) for j in range(len(self.kinds))]
@@ -73,19 +107,25 @@ class TableEncoder:
             return Categorical(max(2, len(categories) + 1))
         return Gaussian()
 
+    def passes_through(self, X: np.ndarray) -> bool:
+        """Whether ``transform`` returns X itself, if it holds nothing but 0 and 1."""
+        return X.dtype.kind in "bu" and bool((self.kinds == BINARY).all())
+
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Encoded rows, float64 with NaN for missing cells; whole-number tables of binary
         columns are returned as they are."""
-        if X.dtype.kind in "bu" and (self.kinds == BINARY).all():
-            if X.size and X.max() > 1:
-                self._refuse_binary(X)
+        if self.passes_through(X) and not (X.size and X.max() > 1):
             return X
         out = np.array(X, dtype=np.float64)
         binary = self.kinds == BINARY
         if binary.any():
             part = out[:, binary]
-            if not (np.isnan(part) | (part == 0) | (part == 1)).all():
-                self._refuse_binary(X)
+            other = ~(np.isnan(part) | (part == 0) | (part == 1))
+            if other.any():
+                if other[:, self.open_share[binary] == 0].any():
+                    self._refuse_binary(X)
+                part[other] = np.nan
+                out[:, binary] = part
         continuous = self.kinds == CONTINUOUS
         if continuous.any():
             with np.errstate(over="ignore"):
@@ -102,15 +142,16 @@ class TableEncoder:
         return out
 
     def _refuse_binary(self, X: np.ndarray) -> None:
-        for j in np.flatnonzero(self.kinds == BINARY):
+        for j in np.flatnonzero((self.kinds == BINARY) & (self.open_share == 0)):
             column = np.asarray(X[:, j], dtype=np.float64)
             wrong = ~(np.isnan(column) | (column == 0) | (column == 1))
             if wrong.any():
                 row = int(np.flatnonzero(wrong)[0])
                 raise ValueError(
                     f"Column {j} held only 0 and 1 when the model was fitted, but row {row} has "
-                    f"{column[row]:g} there. Pass NaN where the value is unknown, or name the "
-                    "column in categorical_features before fitting."
+                    f"{column[row]:g} there. Pass NaN where the value is unknown, or fit "
+                    "again with this column, and all others that hold categories, named in "
+                    "categorical_features: values never seen are then allowed."
                 )
 
     def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
@@ -129,17 +170,28 @@ class TableEncoder:
         return out
 
     def log_jacobian(self, X: np.ndarray) -> np.ndarray:
-        """Log density of the user's units over that of encoded rows, (n,), nats."""
+        """Log density of the user's units over that of encoded rows, (n,), nats, with
+        the share of open columns."""
+        out = np.zeros(len(X))
         used = self.log_scale != 0
-        if not used.any():
-            return np.zeros(len(X))
-        return -((~np.isnan(X[:, used].astype(np.float64))) @ self.log_scale[used])
+        if used.any():
+            out -= (~np.isnan(X[:, used].astype(np.float64))) @ self.log_scale[used]
+        for j in np.flatnonzero(self.open_share):
+            column, share = X[:, j], self.open_share[j]
+            usual = (column == 0) | (column == 1)
+            out += np.where(usual, np.log1p(-share), np.log(share)) * (column == column)
+        return out
 
     # -- files ------------------------------------------------------------------------
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and a JSON-able header."""
-        arrays = {"kinds": self.kinds.astype(np.int64), "shift": self.shift, "scale": self.scale}
+        arrays = {
+            "kinds": self.kinds.astype(np.int64),
+            "shift": self.shift,
+            "scale": self.scale,
+            "open_share": self.open_share,
+        }
         header = {
             "categories": [None if c is None else c.astype(float).tolist() for c in self.categories]
         }
@@ -150,6 +202,7 @@ class TableEncoder:
         """What :meth:`to_arrays` wrote."""
         self = cls()
         self.kinds, self.shift, self.scale = arrays["kinds"], arrays["shift"], arrays["scale"]
+        self.open_share = arrays["open_share"]
         self.categories = [None if c is None else np.array(c) for c in header["categories"]]
         self._finish()
         return self
@@ -158,23 +211,24 @@ class TableEncoder:
 class IdentityEncoder(TableEncoder):
     """For a hand-made circuit: cells are read as they are, families come from its leaves."""
 
-    def fit(self, X, sample_weight=None, categorical=None):
-        n_columns = X.shape[1]
-        self.kinds = np.full(n_columns, CONTINUOUS)
-        self.categories = [None] * n_columns
-        self.shift, self.scale = np.zeros(n_columns), np.ones(n_columns)
+    def fit(self, X, sample_weight=None, categorical=None, kinds=None, numbers_only=False):
+        self._start(X.shape[1])
         self._finish()
         return self
 
 
-def _only_zero_and_one(column: np.ndarray) -> bool:
-    if column.dtype.kind == "b":
-        return True
-    if column.dtype.kind in "iu":
-        return bool(column.min() >= 0 and column.max() <= 1)
-    # A column of numbers that happens to be constant is not yet a binary one.
+def _only_zero_and_one(column: np.ndarray, kind: str) -> bool:
     zero, one = column == 0, column == 1
-    return bool(zero.any() and one.any() and (zero | one | np.isnan(column)).all())
+    seen = zero | one
+    if not (seen | (column != column)).all():
+        return False
+    # A column of numbers that happens to be constant is not yet a binary one.
+    return bool(seen.any() if kind in "iu" else zero.any() and one.any())
+
+
+def _observed_weight(column: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    seen = column == column
+    return float(seen.sum() if sample_weight is None else sample_weight[seen].sum())
 
 
 def _moments(column: np.ndarray, sample_weight: np.ndarray | None) -> tuple[float, float]:

@@ -6,8 +6,11 @@ import json
 import os
 import stat
 import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -23,21 +26,39 @@ FORMAT_VERSION = 1
 KEY = "skpc"
 
 
-def save(estimator: Any, path: str | os.PathLike) -> None:
-    """Write a fitted estimator; the file appears whole or not at all."""
-    arrays: dict[str, np.ndarray] = {}
-    header: dict[str, Any] = {"format": FORMAT_VERSION, "class": type(estimator).__name__}
-    circuit_arrays, header["circuit"] = circuit_to_arrays(estimator.circuit_)
-    arrays |= {f"circuit/{name}": a for name, a in circuit_arrays.items()}
-    encoder_arrays, header["encoder"] = estimator.encoder_.to_arrays()
-    header["identity"] = isinstance(estimator.encoder_, IdentityEncoder)
-    arrays |= {f"encoder/{name}": a for name, a in encoder_arrays.items()}
-    arrays["weights"] = estimator.parameters_.weights
-    arrays |= {f"leaves/{i}": a for i, a in enumerate(estimator.parameters_.leaves)}
-    header["fitted"] = estimator._fitted_header()
-    header["params"] = {k: _pack(v) for k, v in estimator.get_params(deep=False).items()}
-    arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+def write_model(
+    path: str | os.PathLike,
+    parameters: Parameters,
+    encoder: TableEncoder,
+    fitted: dict[str, Any],
+    params: dict[str, Any],
+) -> None:
+    """Write the parts of a fitted estimator; the file appears whole or not at all.
+
+    Warns of constructor arguments ``params`` that a file cannot hold.
+    """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist; make it first.")
+    arrays: dict[str, np.ndarray] = {}
+    header: dict[str, Any] = {"format": FORMAT_VERSION, "fitted": fitted}
+    circuit_arrays, header["circuit"] = circuit_to_arrays(parameters.program.circuit)
+    arrays |= {f"circuit/{name}": a for name, a in circuit_arrays.items()}
+    encoder_arrays, header["encoder"] = encoder.to_arrays()
+    header["identity"] = isinstance(encoder, IdentityEncoder)
+    arrays |= {f"encoder/{name}": a for name, a in encoder_arrays.items()}
+    arrays["weights"] = parameters.weights
+    arrays |= {f"leaves/{i}": a for i, a in enumerate(parameters.leaves)}
+    header["params"] = {k: _pack(v) for k, v in params.items()}
+    lost = _left_out(header["params"])
+    if lost:
+        warnings.warn(
+            f"The file cannot hold the constructor arguments {', '.join(lost)}; in the loaded "
+            "model they have their default values. The fitted model itself is complete.",
+            UserWarning,
+            stacklevel=3,
+        )
+    arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
     scratch = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         scratch.touch(exist_ok=False)
@@ -53,79 +74,80 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         raise
 
 
-def load(path: str | os.PathLike) -> Any:
-    """Read an estimator that ``save`` wrote.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Returns
-    -------
-    PCDensityEstimator
+def read_file(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and header of a file, as :func:`write_model` put them there.
 
     Raises
     ------
     ValueError
         If the file was not written by skpc, is damaged, or is of a newer format.
-
-    Examples
-    --------
-    >>> import os, tempfile, skpc
-    >>> from sklearn.datasets import load_iris
-    >>> model = skpc.PCDensityEstimator(n_components=2, max_iter=2).fit(load_iris().data)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "iris.skpc")
-    ...     model.save(path)
-    ...     again = skpc.load(path)
-    >>> bool((again.score_samples([[5, 3, 1, 0]]) == model.score_samples([[5, 3, 1, 0]])).all())
-    True
     """
-    from .density import PCDensityEstimator
-
+    name = os.fspath(path)
+    if os.path.isdir(path):
+        raise ValueError(f"{name!r} is a folder; give the model file in it.")
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
+        with safe_open(name, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Tensors of others may be of types that numpy does not know.
+            if KEY not in metadata:
+                raise ValueError(f"{name!r} is a safetensors file, but not a skpc model.")
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{os.fspath(path)!r} is not a whole skpc model file: {error}") from error
-    if KEY not in metadata:
-        raise ValueError(f"{os.fspath(path)!r} is a safetensors file, but not a skpc model.")
-    try:
+        raise ValueError(f"{name!r} is not a whole skpc model file: {error}") from error
+    with damage_named(path):
         header = json.loads(metadata[KEY])
         version = int(header["format"])
-        if version <= FORMAT_VERSION:
-            return _rebuild(PCDensityEstimator, arrays, header)
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{name!r} has format {version}; this skpc reads up to {FORMAT_VERSION}. "
+            "Install a newer skpc."
+        )
+    return arrays, header
+
+
+@contextmanager
+def damage_named(path: str | os.PathLike) -> Iterator[None]:
+    """Whatever fails on the contents of a file becomes a ValueError that names it."""
+    try:
+        yield
     except (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)!r} is a damaged skpc model file: {error}") from error
-    raise ValueError(
-        f"{os.fspath(path)!r} has format {version}; this skpc reads up to {FORMAT_VERSION}. "
-        "Install a newer skpc."
-    )
 
 
-def _rebuild(kind: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Any:
+class ModelParts(NamedTuple):
+    """What a file holds: fitted parts, and the arguments of the constructor."""
+
+    parameters: Parameters
+    encoder: TableEncoder
+    fitted: dict[str, Any]
+    params: dict[str, Any]
+
+
+def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ModelParts:
+    """Parts from arrays and header, every array checked."""
     circuit = circuit_from_arrays(_part(arrays, "circuit/"), header["circuit"])
-    estimator = kind(**_unpack_all(header["params"], circuit))
+    params = _unpack_all(header["params"], circuit)
     program = Program(circuit)
     leaves = [arrays[f"leaves/{i}"] for i in range(len(program.families))]
     # Kernels read these arrays without looking at their lengths.
     _check_array("weights", arrays["weights"], (program.n_weights,))
     for i, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
         _check_array(f"leaves/{i}", leaves[i], (units, family.n_statistics))
+    for name in ("kinds", "shift", "scale", "open_share"):
+        _check_array(f"encoder/{name}", arrays[f"encoder/{name}"], (circuit.n_variables,))
     encoder = (IdentityEncoder if header["identity"] else TableEncoder).from_arrays(
         _part(arrays, "encoder/"), header["encoder"]
     )
-    columns = circuit.n_variables
-    for name in ("kinds", "shift", "scale"):
-        _check_array(f"encoder/{name}", getattr(encoder, name), (columns,))
-    estimator._restore(Parameters(program, arrays["weights"], leaves), encoder, header["fitted"])
-    return estimator
+    return ModelParts(
+        Parameters(program, arrays["weights"], leaves), encoder, header["fitted"], params
+    )
 
 
 def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"{name} has shape {array.shape}; {shape}, all finite, is needed.")
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; {shape} is needed.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite values; all must be finite.")
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -140,10 +162,27 @@ def _pack(value: Any) -> Any:
         return value.item()
     if isinstance(value, np.ndarray | list | tuple):
         return {"list": np.asarray(value).tolist()}
-    if isinstance(value, BaseEstimator):
+    if isinstance(value, BaseEstimator) and type(value) in _known_classes().values():
         params = {k: _pack(v) for k, v in value.get_params(deep=False).items()}
         return {"estimator": type(value).__name__, "params": params}
     return {"left_out": type(value).__name__}
+
+
+def _known_classes() -> dict[str, Any]:
+    """Structures and solvers by the names of their classes; those of users cannot be loaded."""
+    classes: list[type] = [*STRUCTURES.values(), *SOLVERS.values()]
+    return {c.__name__: c for c in classes}
+
+
+def _left_out(packed: dict[str, Any], prefix: str = "") -> list[str]:
+    """Names of the arguments that are not stored, with their values' classes."""
+    names = []
+    for name, value in packed.items():
+        if isinstance(value, dict) and "estimator" in value:
+            names += _left_out(value["params"], f"{prefix}{name}__")
+        elif isinstance(value, dict) and value.get("left_out", "Circuit") != "Circuit":
+            names.append(f"{prefix}{name} ({value['left_out']})")
+    return names
 
 
 def _unpack_all(params: dict[str, Any], circuit: Any) -> dict[str, Any]:
@@ -155,9 +194,7 @@ def _unpack_all(params: dict[str, Any], circuit: Any) -> dict[str, Any]:
         elif "list" in value:
             out[name] = value["list"]
         elif "estimator" in value:
-            known: dict[str, Any] = {}
-            known |= {c.__name__: c for c in STRUCTURES.values()}
-            known |= {c.__name__: c for c in SOLVERS.values()}
+            known = _known_classes()
             if value["estimator"] in known:
                 out[name] = known[value["estimator"]](**_unpack_all(value["params"], circuit))
         elif value["left_out"] == "Circuit":

@@ -13,7 +13,8 @@ from .schedules import check_steps, scheduled_step
 
 
 class Anemone(Solver):
-    """θ' ∝ (1 - α) TD(n) θ_nc + α F̄_nc on every batch [1]_, eq. 7 and 19.
+    """θ' ∝ (1 - α) TD(n) θ_nc + α F̄_nc on every batch: eq. 7 and 19 of Liu, Shao and
+    Van den Broeck, arXiv 2505.19982 [1]_.
 
     It minimises the KL divergence of the joint distribution of data and latent variables
     to that of the last parameters, plus the loss of the batch. A unit that the batch used

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -35,7 +35,7 @@ class SolverState:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-class Solver(BaseEstimator):
+class Solver(BaseEstimator, ABC):
     """Base of all solvers.
 
     ``update`` receives *means* over the rows of a batch, smoothed by the pseudocount, and

@@ -10,7 +10,8 @@ from .base import Solver, SolverState, mix
 
 
 class EM(Solver):
-    """θ'_nc ∝ F̄_nc over the whole data set [1]_, eq. 5.
+    """θ'_nc ∝ F̄_nc over the whole data set: eq. 5 of Liu, Shao and Van den Broeck,
+    arXiv 2505.19982 [1]_.
 
     Without pseudocount and floors the likelihood of the data never falls.
 

@@ -9,7 +9,8 @@ from .schedules import check_steps, scheduled_step
 
 
 class MiniBatchEM(Solver):
-    """θ' = (1 - s) θ + s F̄_nc / F̄_n on every batch [1]_, eq. 6.
+    """θ' = (1 - s) θ + s F̄_nc / F̄_n on every batch: eq. 6 of Liu, Shao and Van den Broeck,
+    arXiv 2505.19982 [1]_.
 
     Every unit moves by the same share s, however rarely the batch used it.
 

@@ -14,13 +14,13 @@ SCHEDULES = ("cosine", "constant")
 def scheduled_step(solver: Any, state: SolverState) -> float:
     """The step for the next update of a solver with step_size, min_step_size, schedule.
 
-    Cosine: max(min, base · ½ (1 + cos(π t / T))) at update t of T, so that it ends at the
-    smallest step. Without a horizon (a stream) the step is constant.
+    Cosine: max(min, base · ½ (1 + cos(π t / (T - 1)))) at update t = 0, …, T - 1, so that the
+    last one has the smallest step. Without a horizon (a stream) the step is constant.
     """
     base = float(solver.step_size)
     if solver.schedule == "constant" or state.horizon is None:
         return base
-    share = min(1.0, state.step / max(1, state.horizon))
+    share = min(1.0, state.step / max(1, state.horizon - 1))
     return max(float(solver.min_step_size), base * 0.5 * (1 + math.cos(math.pi * share)))
 
 

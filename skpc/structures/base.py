@@ -19,7 +19,7 @@ class Structure(BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array of shape (n_rows, n_variables), float64
+        X : array of shape (n_rows, n_variables), of floats, uint8 or bool
             Encoded rows: codes 0, 1, ... in discrete columns, NaN where a cell is missing.
         distributions : sequence of length n_variables, of Distribution
             The leaf family of each column.

@@ -3,8 +3,7 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skpc.circuit import Circuit, Input, Product, Sum
-
+from ..circuit import Circuit, Input, Product, Sum
 from .base import Structure
 from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
 from .column_codes import check_weight
@@ -66,7 +65,7 @@ class HCLT(Structure):
 
         Parameters
         ----------
-        X : array of shape (n_rows, n_variables), float64
+        X : array of shape (n_rows, n_variables), of floats, uint8 or bool
             Encoded rows: codes 0, 1, ... in discrete columns, NaN where a cell is missing.
         distributions : sequence of length n_variables, of Distribution
             The leaf family of each column; `n_states` is None for continuous ones.
@@ -118,11 +117,7 @@ class HCLT(Structure):
                 sample_weight = np.zeros(len(X))
                 sample_weight[kept] = draws
         information = pairwise_mutual_information(
-            X,
-            n_states,
-            sample_weight=sample_weight,
-            n_bins=self.n_bins,
-            bias_correction=True,
+            X, n_states, sample_weight=sample_weight, n_bins=self.n_bins
         )
         return maximum_spanning_tree(information)
 

@@ -19,17 +19,18 @@ BLOCK_ROWS = 4096
 EXACT_FLOAT32 = 2**24
 
 
-def pairwise_mutual_information(
-    X, n_states, *, sample_weight=None, n_bins="auto", smoothing=0.0, bias_correction=False
-):
+def pairwise_mutual_information(X, n_states, *, sample_weight=None, n_bins="auto"):
     """Mutual information of every pair of columns, in nats.
 
-    It is that of the empirical distribution: the sum over the cells of a pair's table of
-    p(a, b) log(p(a, b) / (p(a) p(b))), with 0 log 0 = 0 [1]_.
+    It is that of the empirical distribution, the sum over the cells of a pair's table of
+    p(a, b) log(p(a, b) / (p(a) p(b))) with 0 log 0 = 0 [1]_, less its expected excess over that
+    of the distribution that the rows come from: (c - s - t + 1) / (2 n_rows) for a table with c
+    cells, s rows and t columns that occur [2]_. Uncorrected, columns with many states look
+    dependent on everything.
 
     Parameters
     ----------
-    X : array of shape (n_rows, n_columns), float
+    X : array of shape (n_rows, n_columns), of floats, integers or bools
         Discrete columns hold the codes 0, 1, ..., n_states - 1. NaN is a missing cell: a pair is
         counted, its marginals included, over the rows in which both cells are present.
     n_states : sequence of length n_columns, of int or None
@@ -39,20 +40,12 @@ def pairwise_mutual_information(
         A weight of 2 equals two rows, a weight of 0 equals absence.
     n_bins : int or "auto"
         The largest number of bins of a continuous column; see `column_codes.default_n_bins`.
-    smoothing : float
-        Rows added to every cell of every pair's table. States that never occur have no cells, so
-        a constant column keeps a value of exactly 0.
-    bias_correction : bool
-        Subtract the expected excess over the mutual information of the distribution that the rows
-        come from, (c - s - t + 1) / (2 n_rows) nats for a table with c cells, s rows and t columns
-        that occur [2]_. Without it columns with many states look dependent on everything.
 
     Returns
     -------
     array of shape (n_columns, n_columns), float64
-        Symmetric, in nats, nonnegative unless the bias is corrected; without smoothing the
-        entropies are on the diagonal.
-        Columns which are constant or wholly missing have exact zeros.
+        Symmetric, in nats, negative where columns look more independent than chance would have
+        them. Columns which are constant or wholly missing have exact zeros.
 
     Raises
     ------
@@ -86,11 +79,11 @@ def pairwise_mutual_information(
     --------
     >>> import numpy as np
     >>> from skpc.structures.mutual_information import pairwise_mutual_information
-    >>> X = np.array([[0, 0, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]], dtype=float)
+    >>> X = np.array([[0, 0, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]] * 100, dtype=float)
     >>> pairwise_mutual_information(X, [2, 2, 2]).round(3)
-    array([[0.693, 0.693, 0.   ],
-           [0.693, 0.693, 0.   ],
-           [0.   , 0.   , 0.693]])
+    array([[ 0.694,  0.694, -0.001],
+           [ 0.694,  0.694, -0.001],
+           [-0.001, -0.001,  0.694]])
     """
     X = np.asarray(X)
     if X.ndim != 2 or len(n_states) != X.shape[1]:
@@ -98,13 +91,11 @@ def pairwise_mutual_information(
             f"n_states has {len(n_states)} entries for X of shape {X.shape}; give one an entry of "
             "each column (None for a continuous one)."
         )
-    if not smoothing >= 0:
-        raise ValueError(f"smoothing={smoothing!r} must be 0 or more rows.")
     kept, weight = check_weight(sample_weight, X.shape[0])
     # Weights that are no counts, such as shares that sum to 1, do not make rows fewer.
     n_rows = max(weight.sum(), weight.size)
     n_bins = resolve_n_bins(n_bins, n_rows, n_states)
-    row_weight = weight.sum() / n_rows if bias_correction and weight.size else 0.0
+    row_weight = weight.sum() / n_rows if weight.size else 0.0
 
     codes, sizes = [], []
     for column, states in enumerate(n_states):
@@ -114,9 +105,9 @@ def pairwise_mutual_information(
         sizes.append(size)
 
     information = np.zeros((X.shape[1], X.shape[1]))
-    fill_narrow_pairs(information, codes, sizes, weight, smoothing, row_weight)
-    fill_wide_pairs(information, codes, sizes, weight, smoothing, row_weight)
-    return information if bias_correction else np.maximum(information, 0.0)
+    fill_narrow_pairs(information, codes, sizes, weight, row_weight)
+    fill_wide_pairs(information, codes, sizes, weight, row_weight)
+    return information
 
 
 def affordable_rows(n_states, n_bins="auto"):
@@ -192,7 +183,7 @@ class Block:
         return features.reshape(-1, codes.shape[1])
 
 
-def fill_narrow_pairs(information, codes, sizes, weight, smoothing, row_weight):
+def fill_narrow_pairs(information, codes, sizes, weight, row_weight):
     """Write the pairs of columns with 2 to 20 states, by matrix products of blocks."""
     kinds: dict[tuple[int, bool], list[int]] = {}
     for column, (column_codes, size) in enumerate(zip(codes, sizes, strict=True)):
@@ -221,7 +212,7 @@ def fill_narrow_pairs(information, codes, sizes, weight, smoothing, row_weight):
     for first, second in combinations_with_replacement(blocks, 2):
         counts = pair_counts(first, second, weight, scratch)
         counts *= unit
-        values = table_information(counts, smoothing, row_weight)
+        values = table_information(counts, row_weight)
         if first is second:
             values = (values + values.T) / 2
         information[np.ix_(first.columns, second.columns)] = values
@@ -289,20 +280,20 @@ def bias(joint, left, right, total, row_weight):
     total : array or float
         Weight of a table.
     row_weight : float
-        Weight of a row, which is 1 where weights are counts of rows; 0 for no correction.
+        Weight of a row, which is 1 where weights are counts of rows.
     """
     return (joint - left - right + 1) * row_weight / (2 * total)
 
 
-def table_information(tables, smoothing, row_weight):
+def table_information(tables, row_weight):
     """Mutual information of tables of counts.
 
     Parameters
     ----------
     tables : array of shape (m, s, n, t)
         Overwritten.
-    smoothing, row_weight : float
-        See `bias` for the latter.
+    row_weight : float
+        See `bias`.
 
     Returns
     -------
@@ -315,25 +306,17 @@ def table_information(tables, smoothing, row_weight):
     right = tables.sum(axis=1, keepdims=True)
     total = left.sum(axis=1, keepdims=True)
     total[total == 0] = 1.0
-    excess = np.zeros((tables.shape[0], tables.shape[2]))
-    if row_weight > 0:
-        # Rounding of weights that are no integers is below this, a row hardly ever.
-        least = 1e-12 * total
-        joint, rows, columns = ((t > least).sum(axis=(1, 3)) for t in (tables, left, right))
-        excess = np.where(joint > 0, bias(joint, rows, columns, total[:, 0, :, 0], row_weight), 0.0)
-    if smoothing > 0:
-        m, s, n, t = tables.shape
-        tables += smoothing
-        left += smoothing * t
-        right += smoothing * s
-        total = left.sum(axis=1, keepdims=True)
+    # Rounding of weights that are no integers is below this, a row hardly ever.
+    least = 1e-12 * total
+    joint, rows, columns = ((t > least).sum(axis=(1, 3)) for t in (tables, left, right))
+    excess = np.where(joint > 0, bias(joint, rows, columns, total[:, 0, :, 0], row_weight), 0.0)
     expected = left * right
     expected[expected == 0] = 1.0
     ratio = np.divide(tables * total, expected, out=expected)
     return xlogy(tables, ratio, out=ratio).sum(axis=(1, 3)) / total[:, 0, :, 0] - excess
 
 
-def fill_wide_pairs(information, codes, sizes, weight, smoothing, row_weight):
+def fill_wide_pairs(information, codes, sizes, weight, row_weight):
     """Write the pairs in which a column has more than 20 states, one by one."""
     if (weight == 1).all():
         weight = None
@@ -345,11 +328,11 @@ def fill_wide_pairs(information, codes, sizes, weight, smoothing, row_weight):
             if other_size < 2 or (other_size > MAX_MATRIX_STATES and second < first):
                 continue
             information[first, second] = information[second, first] = pair_information(
-                first_codes, codes[second], (size, other_size), weight, smoothing, row_weight
+                first_codes, codes[second], (size, other_size), weight, row_weight
             )
 
 
-def pair_information(first, second, shape, weight, smoothing, row_weight):
+def pair_information(first, second, shape, weight, row_weight):
     """Mutual information of two columns of codes, from the cells that occur.
 
     Parameters
@@ -360,8 +343,8 @@ def pair_information(first, second, shape, weight, smoothing, row_weight):
         Numbers of states.
     weight : array of shape (n_rows,) or None
         None is a weight of 1 for every row.
-    smoothing, row_weight : float
-        See `bias` for the latter.
+    row_weight : float
+        See `bias`.
 
     Returns
     -------
@@ -383,12 +366,8 @@ def pair_information(first, second, shape, weight, smoothing, row_weight):
     left = np.bincount(first, weight, minlength=shape[0])
     right = np.bincount(second, weight, minlength=shape[1])
     occurring = np.count_nonzero(left), np.count_nonzero(right)
-    excess = bias(counts.size, *occurring, left.sum(), row_weight)
-    left = left + smoothing * shape[1]
-    right = right + smoothing * shape[0]
     total = left.sum()
-    unseen = (shape[0] * shape[1] - counts.size) * xlogy(smoothing, smoothing)
-    counts = counts + smoothing
-    joint = np.dot(counts, np.log(counts)) + unseen
+    excess = bias(counts.size, *occurring, total, row_weight)
+    joint = np.dot(counts, np.log(counts))
     margins = xlogy(left, left).sum() + xlogy(right, right).sum()
     return (joint - margins) / total + np.log(total) - excess

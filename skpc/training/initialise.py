@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..circuit import Parameters, Program
+from ..circuit import Parameters, Program, renormalise
 
 #: Weights start at exp(-SPREAD · U) with U uniform on (0, 1), normalised. Sparse starts help
 #: large tables and make small ones overfit: with 4, 8, 16 plants (32 units) ends at -12.73,
@@ -36,7 +36,8 @@ def initial_parameters(
     Returns
     -------
     Parameters
-        Values that nodes were given by hand are kept.
+        Values that nodes were given by hand are kept, and normalised: globally, which keeps
+        their distribution, or, in a tied circuit, by dividing every row by its sum.
     """
     if isinstance(init_params, Parameters):
         if not _same_layout(init_params.program, program):
@@ -56,7 +57,19 @@ def initial_parameters(
         init_params = INIT_PARAMS[init_params]
     parameters = init_params(program, leaf_priors, rng)
     parameters.take_node_values()
-    return parameters
+    return _normalised(parameters)
+
+
+def _normalised(parameters: Parameters) -> Parameters:
+    sums = parameters.row_sums()
+    if np.allclose(sums, 1.0, rtol=0.0, atol=1e-9):
+        return parameters
+    program = parameters.program
+    if not program.circuit.is_tied:
+        return renormalise(parameters)
+    # A row of zeros stays: its unit is never used.
+    weights = parameters.weights / program.spread_rows(np.where(sums > 0, sums, 1.0))
+    return Parameters(program, weights, parameters.leaves)
 
 
 def _same_layout(one: Program, other: Program) -> bool:

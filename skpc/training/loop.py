@@ -31,7 +31,11 @@ class EpochRecord(NamedTuple):
 
 @dataclass
 class TrainingResult:
-    """What training leaves behind."""
+    """What training leaves behind.
+
+    ``converged`` says whether the watched curve stopped rising, or the step of the solver fell
+    to its end over all passes.
+    """
 
     parameters: Parameters
     state: SolverState
@@ -74,7 +78,8 @@ def train(
         Training ends when the watched curve (validation if there is one, else train) has
         not risen by more than ``tol`` nats a row for ``n_iter_no_change`` epochs. Without
         validation rows a solver whose step falls to the end is never stopped early: at its
-        first large steps the curve may well stand still.
+        first large steps the curve may well stand still. It has converged when it has made
+        all its passes.
     validation : Source, optional
         Held-out rows; the parameters of their best epoch are returned.
     rng : numpy.random.Generator, optional
@@ -114,6 +119,8 @@ def train(
         if may_stop and waited >= n_iter_no_change:
             result.converged = True
             break
+    else:
+        result.converged = solver.anneals
     if validation is not None:
         result.parameters = best_parameters
     else:

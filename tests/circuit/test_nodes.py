@@ -41,6 +41,40 @@ def test_number_of_units_must_be_a_count(make, n_units):
         make(n_units)
 
 
+def test_families_have_names():
+    assert Input(0, "gaussian").distribution == Gaussian()
+    first = Input(0, Bernoulli(), 2)
+    assert Input(1, "bernoulli", 2, share=first).share is first
+    with pytest.raises(ValueError, match=r"unknown name 'gausian'; use one of \['bernoulli'"):
+        Input(0, "gausian")
+    with pytest.raises(TypeError, match="Gaussian'>; call the class to make one"):
+        Input(0, Gaussian)
+
+
+@pytest.mark.parametrize(
+    ("family", "mean", "way_out"),
+    [
+        (Bernoulli(), [0.5, 1.5], "the probability of a 1"),
+        (Bernoulli(), [0.5, -0.1], "the probability of a 1"),
+        (Bernoulli(), [0.5, np.nan], "the probability of a 1"),
+        (Categorical(3), [[0, 0, 1], [3, 1, 0]], "a probability for each state"),
+        (Gaussian(), [[0, 1], [8, 3]], r"\[mean, mean² \+ sd²\]"),
+        (Gaussian(), [[0, 1], [8, 64]], "sd² at least the variance_floor"),
+        (Gaussian(), [[0, 1], [1000, 1e6]], "sd² at least the variance_floor"),
+        (Gaussian(), [[0, 1], [np.inf, np.inf]], r"\[mean, mean² \+ sd²\]"),
+    ],
+)
+def test_means_that_no_member_has(family, mean, way_out):
+    with pytest.raises(ValueError, match=rf"of unit 1: no {type(family).__name__}.*{way_out}"):
+        Input(0, family, 2, mean=mean)
+
+
+def test_means_at_the_edge_are_admissible():
+    Input(0, Bernoulli(), 2, mean=[0, 1])
+    Input(0, Categorical(3), mean=np.float32([0.1, 0.2, 0.7]))
+    Input(0, Gaussian(0.1), mean=[3.0, 3.0**2 + 0.1])
+
+
 def test_means_of_another_shape():
     with pytest.raises(ValueError, match=r"mean has shape \(3,\); \(2, 1\) is needed"):
         Input(0, Bernoulli(), 2, mean=[0.1, 0.2, 0.3])
@@ -155,6 +189,12 @@ def test_mixing_needs_children_of_its_own_length():
 def test_blocks_must_cut_every_vector(n_units, length, odd):
     with pytest.raises(ValueError, match=f"n_blocks=2 equal parts; {odd} units cannot"):
         Sum(Input(0, Bernoulli(), length), n_units, kind="block", n_blocks=2)
+
+
+@pytest.mark.parametrize("kind", ["mixing", "dense"])
+def test_only_block_sums_have_blocks(kind):
+    with pytest.raises(ValueError, match=f"n_blocks=2 cuts a block Sum only.*kind='{kind}'"):
+        Sum(inputs(2), 2, kind=kind, n_blocks=2)
 
 
 @pytest.mark.parametrize("kind", ["mixing", "block"])

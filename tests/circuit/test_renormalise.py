@@ -5,8 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skpc.circuit import Circuit, Input, Parameters, Program, Sum, log_partition, renormalise
+from skpc.circuit import (
+    Circuit,
+    Input,
+    Parameters,
+    Product,
+    Program,
+    Sum,
+    log_partition,
+    renormalise,
+)
 from skpc.distributions import Bernoulli
+from skpc.training import initial_parameters
 from tests import reference
 
 every_circuit = pytest.mark.parametrize("name", reference.UNTIED)
@@ -158,3 +168,33 @@ def test_random_circuits(seed, zero_fraction):
     )
     for node in program.circuit.sums:
         np.testing.assert_allclose(new.edges[node], old.edges[node], rtol=1e-8, atol=1e-12)
+
+
+# -- weights given by hand, whose rows do not sum to one -----------------------------------
+
+
+def start(circuit):
+    program = Program(circuit)
+    priors = [np.full((n, 1), 0.5) for n in program.family_units]
+    return initial_parameters(program, "random", priors, np.random.default_rng(0))
+
+
+def test_training_starts_from_the_distribution_of_weights_given_by_hand():
+    low = Sum(Input(0, Bernoulli(), 2, mean=[0.0, 1.0]), 2, weights=[[1.0, 1.0], [0.0, 6.0]])
+    top = Sum(Product([low, Input(1, Bernoulli(), 2, mean=[0.0, 1.0])]), weights=[[3.0, 1.0]])
+    parameters = start(Circuit(top))
+    program = parameters.program
+    np.testing.assert_allclose(parameters.row_sums(), 1.0)
+    # By hand: masses 2 and 6 below weights 3 and 1; rows divided by their sums would give 3 : 1.
+    np.testing.assert_allclose(program.read_matrix(top, parameters.weights), [[0.5, 0.5]])
+    np.testing.assert_allclose(program.read_matrix(low, parameters.weights), [[0.5, 0.5], [0, 1]])
+
+
+def test_shared_weights_given_by_hand_are_divided_by_the_sums_of_their_rows():
+    leaf = [Input(i, Bernoulli(), 2) for i in range(2)]
+    low = Sum(leaf[0], 2, weights=[[1.0, 3.0], [0.0, 0.0]])
+    circuit = Circuit(Sum(Product([low, Sum(leaf[1], 2, share=low)]), weights=[[2.0, 2.0]]))
+    parameters = start(circuit)
+    read = parameters.program.read_matrix
+    np.testing.assert_allclose(read(low, parameters.weights), [[0.25, 0.75], [0, 0]])
+    np.testing.assert_allclose(read(circuit.root, parameters.weights), [[0.5, 0.5]])

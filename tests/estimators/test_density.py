@@ -9,9 +9,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
-from skpc import PCDensityEstimator
-from skpc.circuit import Circuit, Input, Product, Sum
+from skpc import PCDensityEstimator, load
+from skpc.circuit import Circuit, Input, Parameters, Product, Sum
 from skpc.distributions import Bernoulli, Categorical
+from skpc.inference import sample
 from skpc.solvers import Anemone
 from skpc.structures import HCLT
 from tests import reference
@@ -51,6 +52,8 @@ def test_scores_are_those_of_the_circuit_in_the_users_units(fitted, table):
     present = ~np.isnan(table[:, 2:])
     expected = reference.log_likelihood(fitted.parameters_, codes)
     expected -= present @ np.log(fitted.encoder_.scale[2:])
+    seen = ~np.isnan(table[:, 0])
+    expected += seen * np.log1p(-1 / (seen.sum() + 2))
     np.testing.assert_allclose(fitted.score_samples(table), expected, rtol=1e-10, atol=1e-10)
     assert fitted.score(table) == pytest.approx(expected.mean())
 
@@ -65,17 +68,17 @@ def test_a_density_integrates_to_one_in_the_users_units(unit):
 
 
 def test_probabilities_of_a_mixed_table_sum_to_one(fitted):
-    """Over the states of the finite columns, the others missing; 7 is a category never seen."""
-    states = np.array([[a, b, np.nan, np.nan] for a in (0, 1) for b in (0, 1, 2, 7)])
+    """Over the states of the finite columns, the others missing; 7 is a value never seen."""
+    states = np.array([[a, b, np.nan, np.nan] for a in (0, 1, 7) for b in (0, 1, 2, 7)])
     assert np.exp(fitted.score_samples(states)).sum() == pytest.approx(1)
 
 
 def test_missing_cells_are_integrated_out(fitted):
     nothing = np.full((1, 4), np.nan)
     assert fitted.score_samples(nothing)[0] == pytest.approx(0, abs=1e-12)
-    row = np.array([[1.0, np.nan, np.nan, np.nan]])
-    both = np.exp(fitted.score_samples([[0.0, *nothing[0, 1:]], row[0]]))
-    assert both.sum() == pytest.approx(1)
+    rows = np.tile(nothing, (3, 1))
+    rows[:, 0] = [0, 1, -3]
+    assert np.exp(fitted.score_samples(rows)).sum() == pytest.approx(1)
 
 
 def test_a_category_never_seen_is_unusual_not_normal():
@@ -116,7 +119,8 @@ def test_learning_raises_the_likelihood(table):
     model = make(categorical_features=[1], max_iter=30, tol=0).fit(table)
     assert model.score(table) > make(categorical_features=[1], max_iter=1).fit(table).score(table)
     assert model.n_iter_ == len(model.history_) <= 30
-    assert not make(max_iter=2, n_iter_no_change=5).fit(table).converged_
+    assert model.converged_
+    assert not make(solver="em", max_iter=2, n_iter_no_change=5).fit(table).converged_
     stopped = make(max_iter=9, n_iter_no_change=2, tol=1e9, early_stopping=True)
     assert stopped.fit(table).converged_
 
@@ -276,7 +280,7 @@ def test_learning_goes_on_from_given_parameters(table):
 
 
 @pytest.mark.parametrize(("named", "kinds"), [
-    ("from_dtype", [0, 1, 2]), (None, [0, 2, 2]), ([], [0, 2, 2]), ([2], [0, 2, 1]),
+    ("from_dtype", [0, 1, 2]), (None, [2, 2, 2]), ([], [0, 2, 2]), ([2], [0, 2, 1]),
     ([False, True, False], [0, 1, 2]), (np.array([0, 1]), [1, 1, 2]),
 ])  # fmt: skip
 def test_categorical_features(named, kinds):
@@ -354,10 +358,16 @@ def test_bad_weights_are_refused(table, weight):
 
 def test_all_kinds_of_numbers_are_read_alike():
     X = np.random.default_rng(0).integers(0, 2, size=(60, 5))
-    expected = make().fit(X.astype(float)).score_samples(X)
-    for dtype in (bool, np.uint8, np.int32, np.float32):
+    expected = make().fit(X).score_samples(X)
+    # Columns of floats keep a share for other values.
+    open_columns = 5 * np.log1p(-1 / 62)
+    for dtype in (bool, np.uint8, np.int32, np.float32, float):
         Z = X.astype(dtype)
-        np.testing.assert_allclose(make().fit(Z).score_samples(Z), expected, rtol=1e-9)
+        if Z.dtype.kind == "f":
+            Z_expected = expected + open_columns
+        else:
+            Z_expected = expected
+        np.testing.assert_allclose(make().fit(Z).score_samples(Z), Z_expected, rtol=1e-9)
     np.testing.assert_allclose(make().fit(X.tolist()).score_samples(X.tolist()), expected)
     np.testing.assert_allclose(make().fit(np.asfortranarray(X)).score_samples(X), expected)
 
@@ -457,3 +467,137 @@ def test_the_optional_libraries_are_never_loaded():
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, timeout=300)
+
+
+# -- tables of mixed columns --------------------------------------------------------------
+
+
+def mixed_frame(pandas, n_rows=90):
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({
+        "pay": rng.normal(size=n_rows), "city": rng.integers(0, 5, n_rows),
+        "late": rng.random(n_rows) < 0.3,
+        "code": pandas.Series(rng.integers(3, 9, n_rows), dtype="Int64"),
+        "flag": pandas.Series(rng.random(n_rows) < 0.3, dtype="boolean"),
+        "size": pandas.Categorical(rng.choice([1.5, 2.5, 9.0], n_rows)),
+        "year": np.arange(n_rows), "unit": rng.integers(0, 2, n_rows).astype(float),
+    })  # fmt: skip
+    frame.loc[4, ["code", "flag", "size", "unit"]] = None
+    return frame
+
+
+def test_every_column_of_a_frame_has_its_own_dtype(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = mixed_frame(pandas)
+    model = make().fit(frame)
+    assert model.encoder_.kinds.tolist() == [2, 1, 0, 1, 0, 1, 2, 0]
+    assert np.flatnonzero(model.encoder_.open_share).tolist() == [7]
+    odd = frame.head(1).assign(unit=0.5, code=77)
+    assert model.score_samples(odd) < model.score_samples(frame.head(1)) - 2
+    with pytest.raises(ValueError, match="held only 0 and 1"):
+        model.score_samples(odd.assign(late=7))
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    np.testing.assert_array_equal(again.score_samples(odd), model.score_samples(odd))
+    none = make(categorical_features=None).fit(frame)
+    assert none.encoder_.kinds.tolist() == [2, 2, 0, 2, 0, 2, 2, 2]
+
+
+@pytest.mark.parametrize("as_frame", [False, True])
+@pytest.mark.parametrize("word", ["Paris", {"a": 1}])
+def test_words_are_refused_with_the_column_and_the_way_out(as_frame, word):
+    X = np.array([[1, 2.5], [2, word], [3, 1.0]], dtype=object)
+    name = 1
+    if as_frame:
+        pandas = pytest.importorskip("pandas")
+        X, name = pandas.DataFrame(X, columns=["age", "city"]), "city"
+    with pytest.raises((ValueError, TypeError), match="OrdinalEncoder.*categorical_features") as e:
+        make().fit(X)
+    assert str(e.value).startswith(f"Column {name!r} holds {word!r}")
+
+
+@pytest.mark.parametrize("make_table", [
+    lambda pandas: [[1, "a"], [2, "b"]], lambda pandas: np.array([["1", "a"], ["2", "b"]])[:, ::-1],
+    lambda pandas: pandas.DataFrame({0: [1.0, 2], 1: pandas.Categorical(["a", "b"])}),
+    lambda pandas: pandas.DataFrame({1: pandas.Categorical(["a", "b"])}),
+    lambda pandas: pandas.DataFrame({0: [1.0, 2], 1: ["a", "b"]}),
+], ids=["list", "strings", "categories", "only categories", "words"])  # fmt: skip
+def test_words_of_any_dtype_are_refused(make_table):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="Column [01] holds 'a', .*OrdinalEncoder"):
+        make().fit(make_table(pandas))
+
+
+# -- few rows for structures, leaves of hand-made circuits, start values -------------------
+
+
+@pytest.mark.parametrize(("dtype", "seen"), [(float, 50), (np.uint8, 400)])
+def test_a_structure_sees_few_encoded_rows(monkeypatch, dtype, seen):
+    monkeypatch.setattr("skpc.estimators.density.STRUCTURE_ROWS", 50)
+    shapes = []
+
+    class Spy(HCLT):
+        def build(self, X, distributions, *, sample_weight, **rest):
+            shapes.append((len(X), sample_weight))
+            return super().build(X, distributions, sample_weight=sample_weight, **rest)
+
+    X = np.random.default_rng(0).integers(0, 2, (400, 3)).astype(dtype)
+    make(structure=Spy(), max_iter=1).fit(X)
+    ((n_rows, weight),) = shapes
+    assert n_rows == seen
+    assert weight is None or weight.sum() == seen
+    if dtype is float:
+        make(structure=Spy(), max_iter=1).fit(X, sample_weight=np.arange(400) % 2 + 1)
+        assert shapes[1][0] <= 50
+        assert shapes[1][1].sum() == 50
+
+
+def test_priors_of_leaves_are_drawn_evenly_from_rows_in_a_period(monkeypatch):
+    monkeypatch.setattr("skpc.estimators.density.PRIOR_ROWS", 50)
+    seen = []
+
+    def start(program, leaf_priors, rng):
+        seen.append(leaf_priors[0])
+        return Parameters.uniform(program)
+
+    # Every eighth row, as a stride would take them, holds a 0.
+    X = (np.arange(400) % 2)[:, None]
+    make(init_params=start, max_iter=1).fit(X)
+    np.testing.assert_allclose(seen[0], 0.5, atol=0.25)
+
+
+def test_a_cell_that_a_leaf_cannot_take_is_named():
+    X = np.array([[0.0, 0, 0], [2, 0, 1], [3, 0, 1]])
+    with pytest.raises(ValueError, match=r"Column 0: x has 1 values .* at position 2"):
+        make(structure=hand_made()).fit(X)
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="Column 'a': x has"):
+        make(structure=hand_made()).fit(pandas.DataFrame(X, columns=list("abc")))
+
+
+def test_what_a_callable_for_start_values_returns_is_checked(table):
+    with pytest.raises(TypeError, match="returned dict; it must return .*Parameters"):
+        make(init_params=lambda program, leaf_priors, rng: {}).fit(table)
+    other = make(n_components=2).fit(table).parameters_
+    with pytest.raises(ValueError, match="of another circuit"):
+        make(init_params=lambda program, leaf_priors, rng: other).fit(table)
+    model = make(init_params=lambda program, leaf_priors, rng: Parameters.uniform(program))
+    assert np.isfinite(model.fit(table).score(table))
+
+
+def test_the_number_of_threads_can_be_changed_after_fitting(table):
+    model = make(n_jobs=1).fit(table)
+    model.set_params(n_jobs=2).score_samples(table)
+    assert model._backend.n_jobs == 2
+
+
+def test_samples_are_drawn_in_blocks(fitted, monkeypatch):
+    sizes = []
+    monkeypatch.setattr("skpc.estimators.density.CHUNK_ROWS", 40)
+    monkeypatch.setattr(
+        "skpc.estimators.density.sample",
+        lambda parameters, n, rng: sizes.append(n) or sample(parameters, n, rng),
+    )
+    S = fitted.sample(100)
+    assert sizes == [40, 40, 20]
+    assert len(np.unique(S[:, 2])) == 100

@@ -122,11 +122,13 @@ def test_the_jacobian_counts_cells_that_are_there():
     assert not TableEncoder().fit(WHOLE % 2).log_jacobian(WHOLE).any()
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float64])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
 def test_a_binary_column_refuses_other_values_with_row_and_column(dtype):
     encoder = TableEncoder().fit(np.array([[0, 1], [1, 0]], dtype=dtype))
     with pytest.raises(ValueError, match="Column 1 held only 0 and 1 .* row 2 has 4 there"):
         encoder.transform(np.array([[0, 1], [1, 1], [0, 4]], dtype=dtype))
+    named = TableEncoder().fit(np.array([[0, 1], [1, 0]], dtype=dtype), None, mask(1, n=2))
+    assert named.transform(np.array([[0, 4]], dtype=dtype))[0, 1] == 2
 
 
 def test_numbers_of_any_size_stay_finite_and_ordered():
@@ -143,3 +145,38 @@ def test_files_hold_all():
     np.testing.assert_array_equal(again.transform(X + 1 * (X > 1)), encoder.transform(X + (X > 1)))
     np.testing.assert_array_equal(again.log_jacobian(X), encoder.log_jacobian(X))
     assert again.distributions == encoder.distributions
+
+
+# -- columns of their own dtype, and open ones -----------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "values", "expected"), [
+    ("b", [0, 1, np.nan], BINARY), ("i", [0, 1, np.nan], BINARY), ("i", [0, 0], BINARY),
+    ("i", [3, 5, np.nan], CATEGORICAL), ("u", range(64), CATEGORICAL), ("i", range(65), CONTINUOUS),
+    ("c", range(65), CATEGORICAL), ("c", [0, 1], CATEGORICAL), ("f", [3, 5], CONTINUOUS),
+    ("f", [0, 1, np.nan], BINARY), ("f", [0, 0], CONTINUOUS),
+])  # fmt: skip
+def test_the_kind_of_a_column_decides_not_that_of_the_array(kind, values, expected):
+    X = np.array(values, dtype=float)[:, None]
+    encoder = TableEncoder().fit(X, kinds=[kind])
+    assert encoder.kinds.tolist() == [expected]
+    assert (encoder.open_share[0] > 0) == (kind == "f" and expected == BINARY)
+
+
+def test_numbers_only_leaves_truth_values_binary():
+    X = np.array([[0.0, 0, 0], [1, 1, 1]])
+    encoder = TableEncoder().fit(X, None, mask(), list("bif"), numbers_only=True)
+    assert encoder.kinds.tolist() == [BINARY, CONTINUOUS, CONTINUOUS]
+
+
+def test_an_open_column_shares_its_mass_with_values_never_seen():
+    X = np.array([[0.0], [1], [1], [np.nan]])
+    encoder = TableEncoder().fit(X, np.array([1.0, 2, 1, 9]))
+    cells = np.array([[0.0], [1], [4], [-0.5], [np.nan]])
+    np.testing.assert_array_equal(encoder.transform(cells)[:, 0], [0, 1, np.nan, np.nan, np.nan])
+    expected = np.log([5 / 6, 5 / 6, 1 / 6, 1 / 6, 1])
+    np.testing.assert_allclose(encoder.log_jacobian(cells), expected, rtol=1e-14)
+    whole = np.array([[0], [4]], dtype=np.uint8)
+    np.testing.assert_array_equal(encoder.transform(whole)[:, 0], [0, np.nan])
+    again = TableEncoder.from_arrays(*encoder.to_arrays())
+    np.testing.assert_array_equal(again.log_jacobian(cells), encoder.log_jacobian(cells))

@@ -1,6 +1,7 @@
 import json
 import pickle
 import stat
+import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from skpc.circuit import Circuit, Input, Product, Sum
 from skpc.distributions import Bernoulli
 from skpc.solvers import Anemone
 from skpc.structures import HCLT
+from skpc.training.initialise import random_parameters
 from tests import reference
 
 
@@ -84,7 +86,8 @@ def test_circuits_made_by_hand_survive(name, tmp_path):
 
 def test_what_json_cannot_hold_comes_back_as_the_default(table, tmp_path):
     model = make(random_state=np.random.RandomState(0)).fit(table)
-    model.save(tmp_path / "model")
+    with pytest.warns(UserWarning, match=r"arguments random_state \(RandomState\);"):
+        model.save(tmp_path / "model")
     again = skpc.load(tmp_path / "model")
     assert again.random_state is None
     np.testing.assert_array_equal(again.score_samples(table), model.score_samples(table))
@@ -142,6 +145,8 @@ def test_foreign_files_are_refused(tmp_path):
     save_file({"weights": np.zeros(3)}, other)
     with pytest.raises(ValueError, match="safetensors file, but not a skpc model"):
         skpc.load(other)
+    with pytest.raises(ValueError, match="is a folder"):
+        skpc.load(tmp_path)
     with pytest.raises(FileNotFoundError):
         skpc.load(tmp_path / "absent")
 
@@ -176,6 +181,7 @@ def test_a_file_written_again_unchanged_is_still_read(path, fitted, table):
     lambda arrays, header: arrays.pop("weights"),
     lambda arrays, header: arrays.pop("circuit/nodes"),
     lambda arrays, header: arrays.pop("encoder/scale"),
+    lambda arrays, header: arrays.pop("encoder/open_share"),
     lambda arrays, header: arrays.update({"weights": arrays["weights"][:-1]}),
     lambda arrays, header: arrays.update({"weights": arrays["weights"] * np.nan}),
     lambda arrays, header: arrays.update({"leaves/0": arrays["leaves/0"][:-1]}),
@@ -208,3 +214,37 @@ def test_a_deep_circuit_is_pickled():
     model = make(structure=Circuit(Sum(node)), max_iter=1).fit(X)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
+
+
+# -- what cannot be written -------------------------------------------------------------------
+
+
+class HomeMade(HCLT):
+    pass
+
+
+def test_a_class_of_the_user_is_left_out_with_a_warning(table, tmp_path):
+    model = make(structure=HomeMade(), init_params=random_parameters).fit(table)
+    with pytest.warns(UserWarning, match=r"init_params \(function\)") as caught:
+        model.save(tmp_path / "model")
+    assert "structure (HomeMade)" in str(caught[0].message)
+    again = skpc.load(tmp_path / "model")
+    assert again.structure == "hclt"
+    assert_same_model(model, again, table)
+
+
+def test_what_a_file_can_hold_is_saved_without_a_warning(fitted, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.save(tmp_path / "model")
+
+
+def test_a_missing_folder_is_named(fitted, tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent' does not exist"):
+        fitted.save(tmp_path / "absent" / "model")
+
+
+def test_numbers_that_are_not_finite_are_not_called_a_shape(path):
+    rewrite(path, lambda arrays, header: arrays.update({"weights": arrays["weights"] * np.nan}))
+    with pytest.raises(ValueError, match="weights holds NaN or infinite values"):
+        skpc.load(path)

@@ -11,6 +11,11 @@ def test_by_name(name):
     assert isinstance(clone(solver), Solver)
 
 
+def test_the_base_class_solves_nothing():
+    with pytest.raises(TypeError, match="abstract method '?update"):
+        Solver()
+
+
 def test_an_object_is_cloned_and_left_alone():
     mine = Anemone(0.5, momentum=0.2)
     solver = resolve_solver(mine)

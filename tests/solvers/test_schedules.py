@@ -12,12 +12,19 @@ def steps(solver, horizon, n):
 
 @every_kind
 def test_cosine_falls_from_the_first_step_to_the_smallest(kind):
-    values = steps(kind(0.8, 0.1), 50, 60)
+    values = steps(kind(0.8, 0.1), 51, 60)
     assert values[0] == 0.8
+    assert values[10] == pytest.approx(0.4 * (1 + np.cos(0.2 * np.pi)))
     assert values[25] == pytest.approx(0.4)
-    assert values[49:] == [0.1] * 11
+    assert values[50:] == [0.1] * 10
     assert np.all(np.diff(values) <= 0)
-    assert steps(kind(0.8, 0.1), 50, 11)[10] == pytest.approx(0.4 * (1 + np.cos(0.2 * np.pi)))
+
+
+@every_kind
+def test_the_last_update_and_no_earlier_one_has_the_smallest_step(kind):
+    values = steps(kind(0.8, 1e-6), 50, 50)
+    assert values[49] == 1e-6
+    assert values[48] > 1e-4
 
 
 @every_kind

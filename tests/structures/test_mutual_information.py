@@ -9,10 +9,9 @@ from skpc.structures.column_codes import quantile_edges
 from skpc.structures.mutual_information import affordable_rows, pairwise_mutual_information
 
 
-def naive_pair(x, y, weight, smoothing=0.0):
-    """Row by row, from the definition; the states are those that occur in a column."""
-    states_x, states_y = set(x[~np.isnan(x)]), set(y[~np.isnan(y)])
-    joint = defaultdict(float, {(a, b): smoothing for a in states_x for b in states_y})
+def naive_pair(x, y, weight):
+    """Row by row, from the definition, without correction."""
+    joint = defaultdict(float)
     for a, b, w in zip(x, y, weight):
         if not (np.isnan(a) or np.isnan(b)):
             joint[a, b] += w
@@ -28,10 +27,23 @@ def naive_pair(x, y, weight, smoothing=0.0):
     )
 
 
-def naive(X, weight=None, smoothing=0.0):
+def naive_bias(x, y, weight):
+    both = ~(np.isnan(x) | np.isnan(y))
+    if not both.any():
+        return 0.0
+    cells = np.unique(np.column_stack([x, y])[both], axis=0)
+    s, t = np.unique(x[both]).size, np.unique(y[both]).size
+    return (len(cells) - s - t + 1) / (2 * weight[both].sum())
+
+
+def naive(X, weight=None, corrected=True):
+    """Corrected as if weights that sum to less than the rows were shares of them."""
     weight = np.ones(len(X)) if weight is None else weight
     X, weight = X[weight > 0], weight[weight > 0]
-    return np.array([[naive_pair(x, y, weight, smoothing) for y in X.T] for x in X.T])
+    rows = weight * max(1.0, 1 / weight.mean())
+    return np.array(
+        [[naive_pair(x, y, weight) - corrected * naive_bias(x, y, rows) for y in X.T] for x in X.T]
+    )
 
 
 def repeated_rows_bins(x, n_bins):
@@ -53,8 +65,7 @@ N_STATES = [2, 2, 3, 5, 20, 21, 60, 2]
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 @pytest.mark.parametrize("weights", ["none", "integer", "constant", "real"])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_discrete_against_naive(missing, weights, smoothing):
+def test_discrete_against_naive(missing, weights):
     rng = np.random.default_rng(0)
     X = discrete_table(rng, 150, N_STATES, missing)
     X[:, -1] = rng.integers(0, 2, 150)  # complete beside columns with missing cells
@@ -64,32 +75,9 @@ def test_discrete_against_naive(missing, weights, smoothing):
         "constant": np.full(150, 0.3),
         "real": rng.gamma(1.0, size=150) * (rng.uniform(size=150) > 0.1),
     }[weights]
-    information = pairwise_mutual_information(
-        X, N_STATES, sample_weight=weight, smoothing=smoothing
-    )
-    np.testing.assert_allclose(information, naive(X, weight, smoothing), rtol=0, atol=1e-12)
+    information = pairwise_mutual_information(X, N_STATES, sample_weight=weight)
+    np.testing.assert_allclose(information, naive(X, weight), rtol=0, atol=1e-12)
     np.testing.assert_array_equal(information, information.T)
-
-
-def naive_bias(x, y, weight):
-    both = ~(np.isnan(x) | np.isnan(y)) & (weight > 0)
-    cells = np.unique(np.column_stack([x, y])[both], axis=0)
-    s, t = np.unique(x[both]).size, np.unique(y[both]).size
-    return (len(cells) - s - t + 1) / (2 * weight[both].sum())
-
-
-@pytest.mark.parametrize("missing", [0.0, 0.2])
-@pytest.mark.parametrize("unit", [1, 0.01])
-def test_bias_correction(missing, unit):
-    rng = np.random.default_rng(8)
-    X = discrete_table(rng, 150, N_STATES, missing)
-    weight = rng.integers(0, 4, 150)
-    information = pairwise_mutual_information(
-        X, N_STATES, sample_weight=weight * unit, bias_correction=True
-    )
-    rows = weight if unit == 1 else (weight > 0) * weight / weight[weight > 0].mean()
-    bias = np.array([[naive_bias(x, y, rows) for y in X.T] for x in X.T])
-    np.testing.assert_allclose(information, naive(X, weight) - bias, rtol=0, atol=1e-12)
 
 
 def test_bias_correction_of_independent_columns():
@@ -97,17 +85,17 @@ def test_bias_correction_of_independent_columns():
     X = np.column_stack([rng.integers(0, 5, (2000, 60)), rng.integers(0, 30, (2000, 2))])
     n_states = [5] * 60 + [30] * 2
     pairs = np.triu_indices(62, 1)
-    raw = pairwise_mutual_information(X, n_states)[pairs].mean()
-    corrected = pairwise_mutual_information(X, n_states, bias_correction=True)[pairs].mean()
-    assert raw > 0.004
+    corrected = pairwise_mutual_information(X, n_states)[pairs].mean()
+    few = X[:, ::20]
+    assert naive(few, corrected=False)[np.triu_indices(few.shape[1], 1)].mean() > 0.003
     assert abs(corrected) < 0.0004
 
 
 def test_bias_correction_of_columns_without_information():
     X = np.array([[0, np.nan, 1, np.nan], [1, np.nan, 1, 0], [0, np.nan, 1, np.nan]])
-    information = pairwise_mutual_information(X, [2] * 4, bias_correction=True)
+    information = pairwise_mutual_information(X, [2] * 4)
     assert (information[:, 1:] == 0).all()
-    assert pairwise_mutual_information(X[:0], [2] * 4, bias_correction=True).shape == (4, 4)
+    assert pairwise_mutual_information(X[:0], [2] * 4).shape == (4, 4)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])
@@ -123,20 +111,18 @@ def test_blocks_of_rows_and_columns(monkeypatch, missing):
 def test_both_ways_of_counting_agree(monkeypatch):
     rng = np.random.default_rng(2)
     X = discrete_table(rng, 300, [9] * 6, 0.1)
-    by_products = pairwise_mutual_information(X, [9] * 6, smoothing=0.5)
+    by_products = pairwise_mutual_information(X, [9] * 6)
     monkeypatch.setattr(module, "MAX_MATRIX_STATES", 1)
-    by_pairs = pairwise_mutual_information(X, [9] * 6, smoothing=0.5)
+    by_pairs = pairwise_mutual_information(X, [9] * 6)
     np.testing.assert_allclose(by_pairs, by_products, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.01])
-def test_tables_larger_than_the_rows_are_not_made(smoothing):
+def test_tables_larger_than_the_rows_are_not_made():
     X = np.arange(500.0).repeat(2)[:, None] * [1, 1]
     X[:, 1] = X[::-1, 1]
-    information = pairwise_mutual_information(X, [10**5] * 2, smoothing=smoothing)
-    if smoothing == 0:
-        np.testing.assert_allclose(information, np.log(500), rtol=1e-12)
-    np.testing.assert_allclose(information[0, 1], naive_pair(*X.T, np.ones(1000), smoothing))
+    information = pairwise_mutual_information(X, [10**5] * 2)
+    bias = (500 - 500 - 500 + 1) / 2000  # as many cells as rows and as columns
+    np.testing.assert_allclose(information, np.log(500) - bias, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_bins", [2, 5])
@@ -180,8 +166,9 @@ def test_weights_beyond_float32():
     weight = np.array([2.0**30 + 1, 2.0**30, 2.0**30, 2.0**30 + 1])
     information = pairwise_mutual_information(X, [2, 2], sample_weight=weight)
     excess = 1 / (2 * weight.sum())  # p(a, b) = 1/4 +- excess
-    assert information[0, 1] < 16 * excess**2 + 1e-15
-    np.testing.assert_allclose(np.diag(information), np.log(2), rtol=1e-12)
+    bias = 1 / (2 * weight.sum())
+    assert abs(information[0, 1] + bias) < 16 * excess**2 + 1e-15
+    np.testing.assert_allclose(np.diag(information), np.log(2) + bias, rtol=1e-12)
 
 
 def test_constant_and_missing_columns_are_exactly_zero():
@@ -189,10 +176,9 @@ def test_constant_and_missing_columns_are_exactly_zero():
     X = np.column_stack([rng.integers(0, 2, 33), np.ones(33), np.full(33, np.nan), np.zeros(33)])
     X[:5, 3] = np.nan
     for n_states in ([2, 2, 2, 2], [2, None, None, 3]):
-        for smoothing in (0.0, 0.2):
-            information = pairwise_mutual_information(X, n_states, smoothing=smoothing)
-            assert (information[:, 1:] == 0).all()
-            assert (information[1:] == 0).all()
+        information = pairwise_mutual_information(X, n_states)
+        assert (information[:, 1:] == 0).all()
+        assert (information[1:] == 0).all()
     # Constant on the rows of the pair only.
     X = np.column_stack([rng.integers(0, 2, 33), np.arange(33) < 5]).astype(float)
     X[:5, 0] = np.nan
@@ -201,12 +187,22 @@ def test_constant_and_missing_columns_are_exactly_zero():
 
 def test_columns_never_observed_together():
     X = np.array([[0, np.nan], [1, np.nan], [np.nan, 0], [np.nan, 1]])
-    np.testing.assert_allclose(pairwise_mutual_information(X, [2, 2]), np.log(2) * np.eye(2))
+    own = np.log(2) + 1 / 4  # two rows
+    np.testing.assert_allclose(pairwise_mutual_information(X, [2, 2]), own * np.eye(2))
 
 
 def test_no_rows_of_positive_weight():
     X = np.ones((3, 2))
     assert (pairwise_mutual_information(X, [2, None], sample_weight=np.zeros(3)) == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool])
+def test_codes_of_other_types(dtype):
+    X = discrete_table(np.random.default_rng(10), 100, [2, 2, 2])
+    np.testing.assert_array_equal(
+        pairwise_mutual_information(X.astype(dtype), [2] * 3),
+        pairwise_mutual_information(X, [2] * 3),
+    )
 
 
 def test_affordable_rows():
@@ -224,7 +220,6 @@ def test_affordable_rows():
         ({"sample_weight": [1.0]}, "sample_weight has shape"),
         ({"sample_weight": [1.0, -1.0]}, "negative"),
         ({"sample_weight": [1.0, np.nan]}, "non-finite"),
-        ({"smoothing": -1.0}, "smoothing=-1.0"),
         ({"n_bins": 1}, "n_bins=1"),
     ],
 )

@@ -186,6 +186,14 @@ def test_training_that_ends_at_max_iter_has_not_converged(walk):
     assert len(result.history) == 3
 
 
+def test_a_step_that_fell_to_its_end_has_converged(problem):
+    backend, parameters, X = problem
+    for schedule in ("cosine", "constant"):
+        solver = MiniBatchEM(schedule=schedule)
+        result = train(backend, parameters, ArraySource(X), solver, max_iter=2)
+        assert result.converged == (schedule == "cosine")
+
+
 def test_validation_rows_count_by_weight(problem):
     backend, parameters, X = problem
     weight = np.linspace(0, 4, len(X))
