@@ -16,7 +16,16 @@ from ..inference import sample
 from ..solvers import Solver, resolve_solver
 from ..structures import Structure, resolve_structure
 from ..structures.row_sample import stratified_row_sample
-from ..training import ArraySource, EpochRecord, initial_parameters, smoothing_statistics, train
+from ..training import (
+    ArraySource,
+    EpochRecord,
+    default_batch_size,
+    default_passes,
+    initial_parameters,
+    leaf_priors,
+    smoothing_statistics,
+    train,
+)
 from .encoding import IdentityEncoder, TableEncoder
 from .persistence import damage_named, read_file, rebuild_parts, write_model
 from .tables import CHUNK_ROWS, check_rows, column_kinds, column_name
@@ -258,16 +267,16 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         learn, validation = self._split(X, weight, encoder, rng)
         backend = self._make_backend(program, self._resolve_dtype(program, len(X)))
         rows, row_weight = _some_rows(X, weight, PRIOR_ROWS, rng)
-        priors = _leaf_priors(program, encoder.transform(rows), row_weight)
-        parameters = initial_parameters(program, _checked_start(self.init_params), priors, rng)
+        priors = leaf_priors(program, encoder.transform(rows), row_weight)
+        parameters = initial_parameters(program, self.init_params, priors, rng)
         result = train(
             backend,
             parameters,
             learn,
             solver,
             smoothing=smoothing_statistics(program, self.alpha, learn.total_weight, priors),
-            batch_size=_batch_size(self.batch_size, learn.n_rows),
-            max_iter=_passes(self.max_iter, learn.n_rows, solver),
+            batch_size=default_batch_size(self.batch_size, learn.n_rows),
+            max_iter=default_passes(self.max_iter, learn.n_rows, solver),
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             validation=validation,
@@ -506,54 +515,6 @@ def _some_rows(X, weight, most: int, rng: np.random.Generator):
     draws = stratified_row_sample(np.ones(len(X)) if weight is None else weight, most, seed)
     drawn = np.flatnonzero(draws)
     return X[drawn], draws[drawn]
-
-
-def _checked_start(init_params):
-    """``init_params``, a callable with a check of what it returns."""
-    if not callable(init_params):
-        return init_params
-
-    def start(program, leaf_priors, rng):
-        made = init_params(program, leaf_priors, rng)
-        if not isinstance(made, Parameters):
-            raise TypeError(
-                f"init_params={init_params!r} returned {type(made).__name__}; it must return "
-                "skpc.circuit.Parameters of the program that it is given."
-            )
-        return initial_parameters(program, made, leaf_priors, rng)
-
-    return start
-
-
-def _leaf_priors(program: Program, rows: np.ndarray, weight) -> list[np.ndarray]:
-    """Mean parameters of the column's own distribution, for every leaf unit.
-
-    ``rows`` are encoded; a part of the data is enough for a prior.
-    """
-    priors = [np.zeros((n, f.n_statistics)) for f, n in zip(program.families, program.family_units)]
-    columns: dict[tuple[int, int], np.ndarray] = {}
-    for node in program.circuit.inputs:
-        if node.share is not None:
-            continue
-        family, units = program.input_slice(node)
-        key = family, node.variable
-        if key not in columns:
-            cells = np.asarray(rows[:, node.variable], dtype=np.float64)
-            columns[key] = program.families[family].moments_prior(cells, weight)
-        priors[family][units] = columns[key]
-    return priors
-
-
-def _batch_size(asked: int | str, n_rows: int) -> int:
-    """256 rows are the best of 64 to 1024 on six binary sets; small tables need updates too."""
-    return int(np.clip(n_rows // 8, 32, 256)) if isinstance(asked, str) else asked
-
-
-def _passes(asked: int | str, n_rows: int, solver: Solver) -> int:
-    """50 passes, or as many as make 2.5 million rows (10 000 updates), but at least 4."""
-    if not isinstance(asked, str):
-        return asked
-    return 100 if solver.full_batch else int(np.clip(2_500_000 // n_rows, 4, 50))
 
 
 def _print_epoch(record) -> None:

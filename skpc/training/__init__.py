@@ -4,7 +4,8 @@ The loop knows sources of batches, solvers and backends by their contracts, neve
 estimators or files.
 """
 
-from .initialise import initial_parameters
+from .defaults import default_batch_size, default_passes
+from .initialise import initial_parameters, leaf_priors
 from .loop import EpochRecord, TrainingResult, train
 from .smoothing import smoothing_statistics
 from .sources import ArraySource, Source
@@ -14,7 +15,10 @@ __all__ = [
     "EpochRecord",
     "Source",
     "TrainingResult",
+    "default_batch_size",
+    "default_passes",
     "initial_parameters",
+    "leaf_priors",
     "smoothing_statistics",
     "train",
 ]

@@ -54,10 +54,16 @@ def initial_parameters(
                 f"init_params={init_params!r} is not known; use one of {sorted(INIT_PARAMS)}, "
                 "Parameters, or a callable."
             )
-        init_params = INIT_PARAMS[init_params]
-    parameters = init_params(program, leaf_priors, rng)
-    parameters.take_node_values()
-    return _normalised(parameters)
+        parameters = INIT_PARAMS[init_params](program, leaf_priors, rng)
+        parameters.take_node_values()
+        return _normalised(parameters)
+    made = init_params(program, leaf_priors, rng)
+    if not isinstance(made, Parameters):
+        raise TypeError(
+            f"init_params={init_params!r} returned {type(made).__name__}; it must return "
+            "skpc.circuit.Parameters of the program that it is given."
+        )
+    return initial_parameters(program, made, leaf_priors, rng)
 
 
 def _normalised(parameters: Parameters) -> Parameters:
@@ -77,6 +83,36 @@ def _same_layout(one: Program, other: Program) -> bool:
     return one.families == other.families and all(
         np.array_equal(getattr(one, name), getattr(other, name)) for name in names
     )
+
+
+def leaf_priors(
+    program: Program, rows: np.ndarray, sample_weight: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Mean parameters of the column's own distribution, for every leaf unit.
+
+    Parameters
+    ----------
+    program : Program
+    rows : ndarray of shape (n, n_variables)
+        Encoded rows; a part of the data is enough for a prior.
+    sample_weight : ndarray of shape (n,), optional
+
+    Returns
+    -------
+    list of ndarray of shape (family units, n_statistics)
+    """
+    priors = [np.zeros((n, f.n_statistics)) for f, n in zip(program.families, program.family_units)]
+    columns: dict[tuple[int, int], np.ndarray] = {}
+    for node in program.circuit.inputs:
+        if node.share is not None:
+            continue
+        family, units = program.input_slice(node)
+        key = family, node.variable
+        if key not in columns:
+            cells = np.asarray(rows[:, node.variable], dtype=np.float64)
+            columns[key] = program.families[family].moments_prior(cells, sample_weight)
+        priors[family][units] = columns[key]
+    return priors
 
 
 def random_parameters(
