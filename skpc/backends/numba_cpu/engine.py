@@ -28,7 +28,7 @@ MAX_LANES = 16
 #: Tiles a lane works through before its float32 sums are added up in float64.
 LANE_TILES = 32
 #: Least rows times weights of a lane: below it waking a thread costs more than it saves.
-LANE_WORK = 3_000_000
+LANE_WORK = 6_000_000
 #: Encoded cells that a lane holds at once, 16 MB of float64.
 ENCODED_NUMBERS = 1 << 21
 #: Bytes that the lanes' accumulators may take together.
