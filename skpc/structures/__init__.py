@@ -45,5 +45,5 @@ def resolve_structure(structure):
         return STRUCTURES[structure]()
     names = ", ".join(repr(name) for name in sorted(STRUCTURES))
     raise ValueError(
-        f"structure={structure!r} is unknown; give one of {names} or a Structure object."
+        f"structure={structure!r} is unknown; give one of {names}, a Structure object or a Circuit."
     )

@@ -7,7 +7,8 @@ v (1 + relative) + absolute. At a product the relative bounds add, and so do the
 ones plus the smallest normal number; dividing by the maximum magnifies the latter. Where
 the smallest value of the row is far above it, the absolute bound is turned into a
 relative one, which later products no longer magnify: otherwise every row of a deep
-circuit would look damaged.
+circuit would look damaged. Sums are taken to be normalised: a row of weights that adds up to
+more than one would magnify the absolute bound by that much.
 """
 
 from __future__ import annotations
