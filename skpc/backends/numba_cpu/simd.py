@@ -264,7 +264,7 @@ def vsum(typingctx, a):
 def add_four_sums(typingctx, target, index, a, b, c, d):
     """Add the lane sums of four vectors to four consecutive numbers, by a shared tree.
 
-    Thirteen instructions where four separate sums take thirty-six.
+    By count about thirteen instructions, where four separate sums take about thirty-six.
     """
 
     def codegen(context, builder, sig, args):
