@@ -35,6 +35,10 @@ class Backend(ABC):
     """
 
     program: Program
+    #: Precision of the values inside the circuit.
+    dtype: np.dtype
+    #: Threads; None means the allowed cores.
+    n_jobs: int | None
 
     @abstractmethod
     def log_likelihood(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 Estimators are thin: they check input, call the rooms below, and keep what was learnt.
 """
 
-from .density import PCDensityEstimator, load
+from .density import PCDensityEstimator
+from .loading import load
 
 __all__ = ["PCDensityEstimator", "load"]

@@ -3,43 +3,53 @@
 from __future__ import annotations
 
 import os
+import warnings
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
-from ..circuit import Circuit, Parameters, Program
+from ..circuit import Circuit, Parameters
 from ..inference import sample
-from ..solvers import Solver, resolve_solver
-from ..structures import Structure, resolve_structure
-from ..structures.row_sample import stratified_row_sample
-from ..training import (
-    ArraySource,
-    EpochRecord,
-    default_batch_size,
-    default_passes,
-    initial_parameters,
-    leaf_priors,
-    smoothing_statistics,
-    train,
+from ..solvers import SOLVERS, Solver, resolve_solver
+from ..structures import Structure
+from ..training import EpochRecord
+from ..utils.sklearn_compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    fit_context,
+    with_callbacks,
 )
-from .encoding import IdentityEncoder, TableEncoder
-from .persistence import damage_named, read_file, rebuild_parts, write_model
-from .tables import CHUNK_ROWS, check_rows, column_kinds, column_name
+from .fitting import Model, draw_model, fit_model
+from .persistence import write_model
+from .progress import FitProgress
+from .streaming import Stream, learn_chunk, new_stream
+from .tables import check_rows, check_table, chunks, columns_kept
+from .thresholds import DecisionMixin, Threshold
 
-#: float64 is used while rows times edges stay below this: about a second of work.
-FLOAT64_WORK = 2e7
-#: Most rows that are encoded for a structure to learn from: 0.8 MB a column in float64. Tables
-#: that need no encoding are seen whole.
-STRUCTURE_ROWS = 100_000
-#: Most rows that the distributions of single columns are taken from.
-PRIOR_ROWS = 1 << 15
+#: Pieces of a stream that ``history_`` keeps.
+MOST_RECORDS = 10_000
 
 
-class PCDensityEstimator(DensityMixin, BaseEstimator):
+def _streams(estimator: PCDensityEstimator) -> bool:
+    """Whether there is ``partial_fit``: the solver learns from parts of the data."""
+    solver = estimator.solver
+    kind = SOLVERS.get(solver) if isinstance(solver, str) else solver
+    if getattr(kind, "full_batch", False):
+        raise AttributeError(
+            f"partial_fit is only available with solvers that learn from batches; "
+            f"solver={solver!r} needs all rows at once. Use 'anemone' or 'minibatch_em'."
+        )
+    return True
+
+
+class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, BaseEstimator):
     """Density of a table by a probabilistic circuit.
 
     The circuit is a deep mixture whose likelihoods, marginals and samples are exact. Missing
@@ -60,9 +70,11 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         distinct values, and columns of a pandas ``category`` dtype with numeric
         categories. Every column of a data frame has its own dtype; an array has one for all,
         so that one column of floats makes all columns floats. Columns that are not
-        named and hold no values but 0 and 1 are binary: other values in a later table are
-        an error where the dtype is whole or boolean, and merely unusual where it is
-        float. None: all columns are numbers, but for boolean ones, which are binary.
+        named and hold no values but 0 and 1 are binary. None: all columns are numbers, but
+        for boolean ones, which are binary.
+    handle_unknown : {"other", "error"}, default="other"
+        Values of binary and categorical columns that did not occur in training: "other" gives
+        them a small probability, so that they look unusual; "error" refuses them.
     init_params : {"random"}, callable or Parameters, default="random"
         Start values. A callable is called as ``init_params(program, leaf_priors, rng)`` with
         the Program of the circuit, a list with the mean parameters of the column of every
@@ -86,6 +98,21 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         Passes without a rise after which training ends; used where ``tol`` is.
     alpha : float, default=0.3
         Pseudocount in rows, spread over the children of every unit.
+    n_init : int, default=1
+        Trainings from different start values, of which the best is kept: that with the highest
+        likelihood of the held-out rows, or of the training rows without them.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the fitted model: structure, encoding of the columns,
+        parameters and the state of the solver are kept. A solver whose step fell to the end
+        goes on with its smallest step.
+    structure_rows : int, default=1000
+        Rows of a stream from which ``partial_fit`` learns the structure; also the most rows that
+        a fitted model remembers, from which ``partial_fit`` computes ``offset_``.
+    contamination : "auto" or float, default="auto"
+        Where ``predict`` draws the line. A float in (0, 0.5] is the share of the training rows
+        that lie below it. "auto" draws it far below most of them, at Q1 - 3 max(Q3 - Q1, 1)
+        with the quartiles Q1 and Q3 of their log densities in nats: of clean normal data
+        less than one row in a hundred lies below.
     device : {"auto", "cpu"}, default="auto"
         Where to compute.
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -95,24 +122,40 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         Start values, the order of the rows, the held-out share, and samples.
     verbose : int, default=0
-        1 prints a line an epoch.
+        1 prints a line an epoch. In scikit-learn 1.9 and newer ``set_callbacks`` takes
+        scikit-learn's own progress bars and monitors.
 
     Attributes
     ----------
     circuit_ : Circuit
     structure_ : Structure or Circuit
         What drew it.
+    encoder_ : TableEncoder
+        What the columns are, and how their cells are encoded.
     parameters_ : Parameters
     history_ : list of EpochRecord
-        Epoch, mean log-likelihood of the training batches and of the held-out rows, nats.
+        Epoch, mean log-likelihood of the training batches and of the held-out rows, nats in the
+        units of X. ``partial_fit`` adds one record a piece, at most the last 10 000 are kept.
     n_iter_ : int
-        Passes made.
+        Passes that ``fit`` made, plus pieces that ``partial_fit`` learnt.
     converged_ : bool
         Whether the watched likelihood stopped rising before ``max_iter``, or the step of the
         solver fell to its smallest value over all passes. False where a solver with a
-        constant step used up its passes.
+        constant step used up its passes, after an interruption, and for streams.
+    offset_ : float
+        Log density below which a row is an outlier, nats; see ``contamination``.
     n_features_in_, feature_names_in_
         As in scikit-learn.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : One sum over normal distributions of all columns.
+    sklearn.neighbors.KernelDensity : A normal distribution around every training row.
+
+    Notes
+    -----
+    Rows without any cell have the log density 0. Densities of rows with different cells missing
+    are densities over different columns; compare them with care.
 
     Examples
     --------
@@ -129,6 +172,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         "solver": [str, Solver],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "handle_unknown": [StrOptions({"other", "error"})],
         "init_params": [StrOptions({"random"}), callable, Parameters],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -137,6 +181,10 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "structure_rows": [Interval(Integral, 1, None, closed="left")],
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "device": [StrOptions({"auto", "cpu"})],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "n_jobs": [
@@ -155,6 +203,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         *,
         n_components=32,
         categorical_features="from_dtype",
+        handle_unknown="other",
         init_params="random",
         batch_size="auto",
         max_iter="auto",
@@ -163,6 +212,10 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         validation_fraction=0.1,
         n_iter_no_change=10,
         alpha=0.3,
+        n_init=1,
+        warm_start=False,
+        structure_rows=1000,
+        contamination="auto",
         device="auto",
         dtype="auto",
         n_jobs=None,
@@ -173,6 +226,7 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         self.solver = solver
         self.n_components = n_components
         self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
         self.init_params = init_params
         self.batch_size = batch_size
         self.max_iter = max_iter
@@ -181,6 +235,10 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.alpha = alpha
+        self.n_init = n_init
+        self.warm_start = warm_start
+        self.structure_rows = structure_rows
+        self.contamination = contamination
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -189,9 +247,13 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
 
     # -- learning -----------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Learn structure and parameters.
+
+        An interruption by Ctrl-C leaves the model of the last whole epoch, with a warning;
+        before the end of the first epoch, and after any error, the estimator stays as it was.
 
         Parameters
         ----------
@@ -208,145 +270,123 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For values that cannot be learnt from; the estimator stays as it was.
+            For arguments and values that cannot be learnt from.
         """
-        before = dict(vars(self))
-        try:
-            return self._fit(X, sample_weight)
-        except BaseException:
-            # The check of X has already written the number and the names of its columns.
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _fit(self, X, sample_weight):
         solver = resolve_solver(self.solver)
-        by_hand = isinstance(self.structure, Circuit)
-        structure = self.structure if by_hand else resolve_structure(self.structure)
-        kinds = column_kinds(X)
-        X = check_rows(self, X, reset=True)
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        goes_on = self.warm_start and hasattr(self, "parameters_")
+        with columns_kept(self):
+            table = check_table(self, X, sample_weight, reset=not goes_on)
+            random_state = check_random_state(self.random_state)
+            rng = np.random.default_rng(random_state.randint(2**31))
+            if goes_on:
+                self._check_goes_on()
+                model = self._ready_model()
+            else:
+                model = draw_model(self, table, rng)
+            progress = FitProgress(self, table, fitted_attributes)
+            model, result = fit_model(
+                self,
+                model,
+                table,
+                rng,
+                goes_on=goes_on,
+                begins=progress.begins,
             )
-            used = weight > 0
-            if not used.any():
-                raise ValueError("sample_weight is zero for every row; one must be positive.")
-            if not used.all():
-                X, weight = X[used], weight[used]
-        if by_hand and structure.n_variables != X.shape[1]:
-            raise ValueError(
-                f"X has {X.shape[1]} columns, but the circuit given as structure is over "
-                f"{structure.n_variables}."
-            )
-        if by_hand:
-            self._check_leaves(structure, X)
-        random_state = check_random_state(self.random_state)
-        rng = np.random.default_rng(random_state.randint(2**31))
-        encoder = IdentityEncoder() if by_hand else TableEncoder()
-        encoder.fit(
-            X,
-            weight,
-            self._categorical_mask(X.shape[1]),
-            kinds,
-            numbers_only=self.categorical_features is None,
-        )
-        circuit = structure
-        if not by_hand:
-            most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS
-            rows, row_weight = _some_rows(X, weight, most, rng)
-            circuit = structure.build(
-                encoder.transform(rows),
-                encoder.distributions,
-                n_components=self.n_components,
-                sample_weight=row_weight,
-                random_state=int(rng.integers(2**31)),
-            )
-        program = Program(circuit)
-        learn, validation = self._split(X, weight, encoder, rng)
-        backend = self._make_backend(program, self._resolve_dtype(program, len(X)))
-        rows, row_weight = _some_rows(X, weight, PRIOR_ROWS, rng)
-        priors = leaf_priors(program, encoder.transform(rows), row_weight)
-        parameters = initial_parameters(program, self.init_params, priors, rng)
-        result = train(
-            backend,
-            parameters,
-            learn,
-            solver,
-            smoothing=smoothing_statistics(program, self.alpha, learn.total_weight, priors),
-            batch_size=default_batch_size(self.batch_size, learn.n_rows),
-            max_iter=default_passes(self.max_iter, learn.n_rows, solver),
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            validation=validation,
-            rng=rng,
-            callback=_print_epoch if self.verbose else None,
-        )
-        self.structure_ = structure
-        self.circuit_ = circuit
-        self.encoder_ = encoder
-        self.parameters_ = result.parameters
+            stream = None
+            if not solver.full_batch:
+                stream = new_stream(self, table.kinds, rng, is_open=False).remembering(table)
+            threshold = Threshold.of_rows(model, table, self.contamination)
+        self._adopt(model, stream, threshold)
         self.history_ = result.history
         self.n_iter_ = len(result.history)
         self.converged_ = result.converged
-        self._dtype = backend.dtype.name
-        self._backend = backend
+        if not (result.converged or result.interrupted or solver.anneals):
+            warnings.warn(
+                f"The likelihood still rose by more than tol={self.tol:g} nats a row within the "
+                f"last {self.n_iter_no_change} of {self.n_iter_} passes; raise max_iter or tol.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        progress.ends(dict(vars(self)))
         return self
 
-    def _categorical_mask(self, n_columns: int) -> np.ndarray | None:
-        named = self.categorical_features
-        if isinstance(named, str):
-            return None
-        named = np.asarray([] if named is None else named)
-        if named.dtype == bool:
-            if named.shape != (n_columns,):
-                raise ValueError(
-                    f"categorical_features is a mask of shape {named.shape}; X has {n_columns} "
-                    "columns."
-                )
-            return named
-        mask = np.zeros(n_columns, dtype=bool)
-        if named.size and (
-            named.dtype.kind not in "iu" or named.min() < 0 or named.max() >= n_columns
-        ):
+    @available_if(_streams)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Learn from the next rows of a stream.
+
+        The first ``structure_rows`` rows are kept, and structure, encoding and parameters are
+        learnt anew from them whenever their number has doubled. From then on, and after
+        ``fit``, structure and encoding stay as they are, and one call is one pass over its rows
+        with a constant step. Not with solvers that need all rows at once ("em").
+
+        Any error or interruption leaves the estimator as it was before the call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Numbers; NaN marks missing cells. One row is enough.
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            A weight of 2 equals two rows, 0 equals absence.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For arguments and values that cannot be learnt from.
+        """
+        first = not hasattr(self, "parameters_")
+        with columns_kept(self):
+            table = check_table(self, X, sample_weight, reset=first)
+            stream = self._stream_so_far(table.kinds)
+            model = None if first else self._ready_model()
+            model, stream, likelihoods = learn_chunk(self, model, stream, table)
+        done = 0 if first else self.n_iter_
+        history = [] if first else self.history_
+        self._adopt(model, stream, Threshold(self.contamination))
+        history += [EpochRecord(done + i, x, None) for i, x in enumerate(likelihoods, start=1)]
+        if len(history) > 2 * MOST_RECORDS:
+            history = history[-MOST_RECORDS:]
+        self.history_ = history
+        self.n_iter_ = done + len(likelihoods)
+        self.converged_ = False
+        return self
+
+    def _stream_so_far(self, kinds: list[str]) -> Stream:
+        stream = getattr(self, "_stream", None)
+        if stream is None:
+            # Fitted by a solver that takes all rows at once: nothing is remembered of them.
+            random_state = check_random_state(self.random_state)
+            rng = np.random.default_rng(random_state.randint(2**31))
+            fitted = hasattr(self, "parameters_")
+            is_open = not (fitted or isinstance(self.structure, Circuit))
+            stream = new_stream(self, kinds, rng, is_open)
+        return stream
+
+    def _check_goes_on(self) -> None:
+        """What warm_start keeps must not have been changed."""
+        now = _drawn_by(self)
+        changed = [name for name in now if now[name] != self._drawn_by[name]]
+        if isinstance(self.structure, Circuit) and self.structure is not self.circuit_:
+            changed.append("structure")
+        if changed:
             raise ValueError(
-                f"categorical_features={self.categorical_features!r} must hold column numbers "
-                f"from 0 to {n_columns - 1}, or be a mask of {n_columns} booleans."
+                f"{', '.join(changed)} changed since the last fit, but warm_start=True goes on "
+                "with the circuit of that fit; set warm_start=False to learn a new one."
             )
-        mask[named.astype(np.intp)] = True
-        return mask
 
-    def _split(self, X, weight, encoder, rng):
-        """Sources of the rows to learn from, and of those held out."""
-        if not self.early_stopping or len(X) < 2:
-            return ArraySource(X, weight, encoder.transform), None
-        order = rng.permutation(len(X))
-        n_held = min(max(1, round(self.validation_fraction * len(X))), len(X) - 1)
-        held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
-        return (
-            ArraySource(X, weight, encoder.transform, kept),
-            ArraySource(X, weight, encoder.transform, held),
-        )
+    def _ready_model(self) -> Model:
+        # It may have been changed by set_params.
+        self._model.backend.n_jobs = self.n_jobs
+        return self._model
 
-    def _check_leaves(self, circuit: Circuit, X: np.ndarray) -> None:
-        """Refuse cells that the leaves of a hand-made circuit cannot take."""
-        for variable, family in {(leaf.variable, leaf.distribution): 0 for leaf in circuit.inputs}:
-            try:
-                family.validate(X[:, variable])
-            except ValueError as error:
-                raise ValueError(f"Column {column_name(self, variable)!r}: {error}") from error
-
-    def _resolve_dtype(self, program: Program, n_rows: int) -> str:
-        if self.dtype != "auto":
-            return self.dtype
-        small = n_rows * max(1, program.n_weights) <= FLOAT64_WORK
-        return "float64" if small else "float32"
-
-    def _make_backend(self, program: Program, dtype: str):
-        from ..backends.numba_cpu import NumbaBackend
-
-        return NumbaBackend(program, np.dtype(dtype), self.n_jobs)
+    def _adopt(self, model: Model, stream: Stream | None, threshold: Threshold) -> None:
+        """Take over what was learnt; nothing in here can fail halfway."""
+        self.__dict__.update(fitted_attributes(model, stream, threshold), _drawn_by=_drawn_by(self))
 
     # -- scoring ------------------------------------------------------------------------
 
@@ -365,29 +405,28 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_rows(self, X, reset=False)
-        out = np.empty(len(X))
-        backend = self._ready_backend()
-        for start in range(0, len(X), CHUNK_ROWS):
-            part = X[start : start + CHUNK_ROWS]
-            rows = self.encoder_.transform(part)
-            out[start : start + CHUNK_ROWS] = backend.log_likelihood(
-                self.parameters_, rows
-            ) + self.encoder_.log_jacobian(part)
-        return out
+        return self._ready_model().scores(X, getattr(self, "feature_names_in_", None))
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Mean log density of the rows, nats.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : Ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows in the mean; those of weight zero are not looked at.
 
         Returns
         -------
         float
         """
-        return float(np.mean(self.score_samples(X)))
+        check_is_fitted(self)
+        if sample_weight is None:
+            return float(np.mean(self.score_samples(X)))
+        table = check_table(self, X, sample_weight, reset=False)
+        scores = self._ready_model().scores(table.X, getattr(self, "feature_names_in_", None))
+        return float(np.average(scores, weights=table.weights))
 
     # -- other queries --------------------------------------------------------------------
 
@@ -410,9 +449,9 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         seed = check_random_state(self.random_state if random_state is None else random_state)
         rng = np.random.default_rng(seed.randint(2**31))
         out = np.empty((int(n_samples), self.n_features_in_))
-        for start in range(0, len(out), CHUNK_ROWS):
-            part = out[start : start + CHUNK_ROWS]
-            part[:] = self.encoder_.inverse_transform(sample(self.parameters_, len(part), rng))
+        for part in chunks(len(out)):
+            drawn = sample(self.parameters_, part.stop - part.start, rng)
+            out[part] = self.encoder_.inverse_transform(drawn)
         return out
 
     # -- files ------------------------------------------------------------------------------
@@ -433,37 +472,14 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
             "n_features_in": self.n_features_in_,
             "feature_names_in": list(getattr(self, "feature_names_in_", [])),
             "history": [list(record) for record in self.history_],
+            "n_iter": self.n_iter_,
             "converged": bool(self.converged_),
-            "dtype": self._dtype,
+            "offset": self.offset_,
+            "contamination": self._threshold.contamination,
+            "dtype": self._model.backend.dtype.name,
         }
         params = self.get_params(deep=False)
-        write_model(path, self.parameters_, self.encoder_, fitted, params)
-
-    def _restore(self, parameters: Parameters, encoder: TableEncoder, fitted: dict) -> None:
-        self.parameters_ = parameters
-        self.circuit_ = parameters.program.circuit
-        self.structure_ = self.circuit_
-        self.encoder_ = encoder
-        self.n_features_in_ = fitted["n_features_in"]
-        if fitted["feature_names_in"]:
-            self.feature_names_in_ = np.array(fitted["feature_names_in"], dtype=object)
-        self.history_ = [EpochRecord(*record) for record in fitted["history"]]
-        self.n_iter_ = len(self.history_)
-        self.converged_ = fitted["converged"]
-        self._dtype = fitted["dtype"]
-
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        state.pop("_backend", None)
-        return state
-
-    def _ready_backend(self):
-        """The backend, made again after loading."""
-        if getattr(self, "_backend", None) is None:
-            self._backend = self._make_backend(self.parameters_.program, self._dtype)
-        # It may have been changed by set_params.
-        self._backend.n_jobs = self.n_jobs
-        return self._backend
+        write_model(path, self._ready_model(), self._stream, fitted, params)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -471,52 +487,20 @@ class PCDensityEstimator(DensityMixin, BaseEstimator):
         return tags
 
 
-def load(path: str | os.PathLike) -> PCDensityEstimator:
-    """Read an estimator that ``save`` wrote.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Returns
-    -------
-    PCDensityEstimator
-
-    Raises
-    ------
-    ValueError
-        If the file was not written by skpc, is damaged, or is of a newer format.
-
-    Examples
-    --------
-    >>> import os, tempfile, skpc
-    >>> from sklearn.datasets import load_iris
-    >>> model = skpc.PCDensityEstimator(n_components=2, max_iter=2).fit(load_iris().data)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "iris.skpc")
-    ...     model.save(path)
-    ...     again = skpc.load(path)
-    >>> bool((again.score_samples([[5, 3, 1, 0]]) == model.score_samples([[5, 3, 1, 0]])).all())
-    True
-    """
-    arrays, header = read_file(path)
-    with damage_named(path):
-        parts = rebuild_parts(arrays, header)
-        estimator = PCDensityEstimator(**parts.params)
-        estimator._restore(parts.parameters, parts.encoder, parts.fitted)
-    return estimator
+def fitted_attributes(model: Model, stream: Stream | None, threshold: Threshold) -> dict[str, Any]:
+    """What a fitted estimator has beside its history."""
+    return {
+        "structure_": model.structure,
+        "circuit_": model.circuit,
+        "encoder_": model.encoder,
+        "parameters_": model.parameters,
+        "_model": model,
+        "_stream": stream,
+        "_threshold": threshold,
+    }
 
 
-def _some_rows(X, weight, most: int, rng: np.random.Generator):
-    """At most ``most`` rows, drawn by weight, and how often each was drawn; or all of them."""
-    if len(X) <= most:
-        return X, weight
-    seed = np.random.RandomState(int(rng.integers(2**31)))
-    draws = stratified_row_sample(np.ones(len(X)) if weight is None else weight, most, seed)
-    drawn = np.flatnonzero(draws)
-    return X[drawn], draws[drawn]
-
-
-def _print_epoch(record) -> None:
-    held_out = "" if record.validation is None else f", held out {record.validation:.4f}"
-    print(f"Epoch {record.epoch}: training rows {record.train:.4f}{held_out} nats")
+def _drawn_by(estimator: PCDensityEstimator) -> dict[str, str]:
+    """The arguments that decide over the circuit, as text."""
+    names = ("n_components", "structure", "categorical_features", "handle_unknown")
+    return {name: repr(getattr(estimator, name)) for name in names}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..distributions import Bernoulli, Categorical, Distribution, Gaussian
+from .scaling import REACH, robust_moments
 from .tables import CATEGORY
 
 BINARY, CATEGORICAL, CONTINUOUS = range(3)
@@ -14,17 +15,25 @@ BINARY, CATEGORICAL, CONTINUOUS = range(3)
 MAX_CATEGORIES = 64
 
 
+class UnknownCategoryError(ValueError):
+    """A value that ``fit`` has not seen, where ``handle_unknown="error"``."""
+
+
 class TableEncoder:
     """Learns how every column is encoded; rows are then encoded as they are needed.
 
     - *binary*: only 0 and 1 occur, and the user does not name it; the codes are the values.
-      Whole-number and boolean columns are closed: other values are refused. Columns of
-      floats are *open*, for their other values may have been missing by chance.
     - *categorical*: the columns that the user names; where nobody names any, those of a
       ``category`` dtype and whole-number columns with at most 64 distinct values. One more
       code, the last, is kept for categories never seen.
     - *continuous*: (x - shift) / scale with robust float64 moments; ``log_scale`` brings
       densities back to the user's units.
+
+    Parameters
+    ----------
+    handle_unknown : {"other", "error"}, default="other"
+        Whether values of binary and categorical columns that ``fit`` has not seen are taken as
+        unusual, or refused.
 
     Attributes
     ----------
@@ -33,12 +42,16 @@ class TableEncoder:
         Sorted categories of every categorical column.
     shift, scale : ndarray of shape (n_columns,)
     open_share : ndarray of shape (n_columns,)
-        Probability eps = 1 / (W + 2) that an open binary column, seen in rows of weight W,
-        takes a value other than 0 and 1; zero for all other columns. Such a cell is
+        Probability eps = 1 / ((W + 1) (W + 2)) that a binary column, seen in rows of weight W,
+        takes a value other than 0 and 1: that of a first exception, 1 / (W + 2), times the
+        belief that the column has any, 1 / (W + 1) after W rows without one. Such a cell is
         marginalised in the circuit and scored log(eps), the cells 0 and 1 log(1 - eps) more,
-        so that all probabilities still sum to one.
+        so that all probabilities still sum to one. Zero for all other columns.
     distributions : list of Distribution
     """
+
+    def __init__(self, handle_unknown: str = "other") -> None:
+        self.handle_unknown = handle_unknown
 
     def fit(
         self,
@@ -69,18 +82,17 @@ class TableEncoder:
             named = kind == CATEGORY if categorical is None else bool(categorical[j])
             if named:
                 self._make_categorical(j, np.unique(column))
-            elif kind == "b":
+            elif kind == "b" or (not numbers_only and _only_zero_and_one(column, kind)):
                 self.kinds[j] = BINARY
-            elif not numbers_only and _only_zero_and_one(column, kind):
-                self.kinds[j] = BINARY
-                if kind not in "iu":
-                    self.open_share[j] = 1 / (_observed_weight(column, sample_weight) + 2)
+                if self.handle_unknown == "other":
+                    seen = _observed_weight(column, sample_weight)
+                    self.open_share[j] = 1 / ((seen + 1) * (seen + 2))
             elif categorical is None and kind in "iu" and not numbers_only:
                 values = np.unique(column)
                 if np.count_nonzero(values == values) <= MAX_CATEGORIES:
                     self._make_categorical(j, values)
             if self.kinds[j] == CONTINUOUS:
-                self.shift[j], self.scale[j] = _moments(column, sample_weight)
+                self.shift[j], self.scale[j] = robust_moments(column, sample_weight)
         self._finish()
         return self
 
@@ -111,19 +123,32 @@ class TableEncoder:
         """Whether ``transform`` returns X itself, if it holds nothing but 0 and 1."""
         return X.dtype.kind in "bu" and bool((self.kinds == BINARY).all())
 
-    def transform(self, X: np.ndarray) -> np.ndarray:
+    def transform(self, X: np.ndarray, first_row: int = 0, names: Any = None) -> np.ndarray:
         """Encoded rows, float64 with NaN for missing cells; whole-number tables of binary
-        columns are returned as they are."""
-        if self.passes_through(X) and not (X.size and X.max() > 1):
+        columns are returned as they are.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_columns)
+        first_row : int, default=0
+            Number of the first row, for error messages.
+        names : array of str, optional
+            Names of the columns, for error messages.
+
+        Raises
+        ------
+        UnknownCategoryError
+            For a value never seen, with ``handle_unknown="error"``.
+        """
+        if self._is_encoded(X):
             return X
         out = np.array(X, dtype=np.float64)
-        binary = self.kinds == BINARY
-        if binary.any():
+        binary = np.flatnonzero(self.kinds == BINARY)
+        if binary.size:
             part = out[:, binary]
             other = ~(np.isnan(part) | (part == 0) | (part == 1))
             if other.any():
-                if other[:, self.open_share[binary] == 0].any():
-                    self._refuse_binary(X)
+                self._refuse_unknown(X, other, binary, first_row, names)
                 part[other] = np.nan
                 out[:, binary] = part
         continuous = self.kinds == CONTINUOUS
@@ -136,23 +161,37 @@ class TableEncoder:
             column = out[:, j]
             code = np.searchsorted(categories, column)
             # A NaN at the end equals nothing, so that what lies above the last is not known.
-            known = np.append(categories, np.nan)[code] == column
+            known = (np.append(categories, np.nan)[code] == column) | np.isnan(column)
+            if not known.all():
+                self._refuse_unknown(X, ~known[:, None], np.array([j]), first_row, names)
             code = np.where(known, code, len(categories)).astype(np.float64)
             out[:, j] = np.where(np.isnan(column), np.nan, code)
         return out
 
-    def _refuse_binary(self, X: np.ndarray) -> None:
-        for j in np.flatnonzero((self.kinds == BINARY) & (self.open_share == 0)):
-            column = np.asarray(X[:, j], dtype=np.float64)
-            wrong = ~(np.isnan(column) | (column == 0) | (column == 1))
-            if wrong.any():
-                row = int(np.flatnonzero(wrong)[0])
-                raise ValueError(
-                    f"Column {j} held only 0 and 1 when the model was fitted, but row {row} has "
-                    f"{column[row]:g} there. Pass NaN where the value is unknown, or fit "
-                    "again with this column, and all others that hold categories, named in "
-                    "categorical_features: values never seen are then allowed."
-                )
+    def _is_encoded(self, X: np.ndarray) -> bool:
+        return self.passes_through(X) and not (X.size and X.max() > 1)
+
+    def _refuse_unknown(self, X, unknown, columns, first_row, names) -> None:
+        if self.handle_unknown == "other":
+            return
+        row, place = np.argwhere(unknown)[0].tolist()
+        column = int(columns[place])
+        name = column if names is None else names[column]
+        raise UnknownCategoryError(
+            f"Column {name!r} holds {np.float64(X[row, column]):g} in row {first_row + row}, a "
+            "value that did not occur when the model was fitted. Pass NaN where the value is "
+            "unknown, remove the row, or fit with handle_unknown='other', which scores it as "
+            "unusual."
+        )
+
+    def within_reach(self, rows: np.ndarray) -> np.ndarray:
+        """Encoded rows whose far cells are drawn in, for start values: see ``scaling``."""
+        continuous = self.kinds == CONTINUOUS
+        if not continuous.any():
+            return rows
+        rows = rows.copy()
+        rows[:, continuous] = np.clip(rows[:, continuous], -2 * REACH, 2 * REACH)
+        return rows
 
     def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
         """Rows in the user's units; the code for unseen categories becomes the first one."""
@@ -170,16 +209,20 @@ class TableEncoder:
         return out
 
     def log_jacobian(self, X: np.ndarray) -> np.ndarray:
-        """Log density of the user's units over that of encoded rows, (n,), nats, with
-        the share of open columns."""
+        """Log density of the user's units over that of encoded rows, (n,), nats, with the share of
+        values never seen in binary columns."""
         out = np.zeros(len(X))
         used = self.log_scale != 0
         if used.any():
             out -= (~np.isnan(X[:, used].astype(np.float64))) @ self.log_scale[used]
-        for j in np.flatnonzero(self.open_share):
-            column, share = X[:, j], self.open_share[j]
-            usual = (column == 0) | (column == 1)
-            out += np.where(usual, np.log1p(-share), np.log(share)) * (column == column)
+        is_open = self.open_share > 0
+        if is_open.any():
+            usual, other = np.log1p(-self.open_share[is_open]), np.log(self.open_share[is_open])
+            if self._is_encoded(X):
+                return out + usual.sum()
+            part = X[:, is_open]
+            seen = (part == 0) | (part == 1)
+            out += seen @ usual + (~seen & (part == part)) @ other
         return out
 
     # -- files ------------------------------------------------------------------------
@@ -193,14 +236,17 @@ class TableEncoder:
             "open_share": self.open_share,
         }
         header = {
-            "categories": [None if c is None else c.astype(float).tolist() for c in self.categories]
+            "categories": [
+                None if c is None else c.astype(float).tolist() for c in self.categories
+            ],
+            "handle_unknown": self.handle_unknown,
         }
         return arrays, header
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> TableEncoder:
         """What :meth:`to_arrays` wrote."""
-        self = cls()
+        self = cls(header["handle_unknown"])
         self.kinds, self.shift, self.scale = arrays["kinds"], arrays["shift"], arrays["scale"]
         self.open_share = arrays["open_share"]
         self.categories = [None if c is None else np.array(c) for c in header["categories"]]
@@ -216,6 +262,9 @@ class IdentityEncoder(TableEncoder):
         self._finish()
         return self
 
+    def within_reach(self, rows):
+        return rows
+
 
 def _only_zero_and_one(column: np.ndarray, kind: str) -> bool:
     zero, one = column == 0, column == 1
@@ -229,23 +278,3 @@ def _only_zero_and_one(column: np.ndarray, kind: str) -> bool:
 def _observed_weight(column: np.ndarray, sample_weight: np.ndarray | None) -> float:
     seen = column == column
     return float(seen.sum() if sample_weight is None else sample_weight[seen].sum())
-
-
-def _moments(column: np.ndarray, sample_weight: np.ndarray | None) -> tuple[float, float]:
-    """Weighted mean and standard deviation, safe for values from 1e-300 to 1e300."""
-    x = np.asarray(column, dtype=np.float64)
-    weight = np.ones(len(x)) if sample_weight is None else sample_weight
-    seen = ~np.isnan(x) & (weight > 0)
-    x, weight = x[seen], weight[seen]
-    if not x.size:
-        return 0.0, 1.0
-    size = float(np.abs(x).max())
-    unit = 1.0 if size == 0 or 1e-100 < size < 1e100 else size
-    share = weight / weight.sum()
-    mean = float(np.dot(share, x / unit))
-    deviation = float(np.sqrt(np.dot(share, (x / unit - mean) ** 2)))
-    mean, deviation = mean * unit, deviation * unit
-    # A column without variance keeps its units; rounding alone must not become a scale.
-    if not deviation > 1e-12 * max(abs(mean), np.finfo(float).tiny):
-        return mean, 1.0
-    return mean, deviation

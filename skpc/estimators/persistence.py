@@ -18,18 +18,21 @@ from safetensors.numpy import save_file
 from sklearn.base import BaseEstimator
 
 from ..circuit import Parameters, Program, circuit_from_arrays, circuit_to_arrays
-from ..solvers import SOLVERS
+from ..solvers import SOLVERS, SolverState
 from ..structures import STRUCTURES
 from .encoding import IdentityEncoder, TableEncoder
+from .fitting import Model, make_backend
+from .row_memory import RowMemory
+from .streaming import Stream
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEY = "skpc"
 
 
 def write_model(
     path: str | os.PathLike,
-    parameters: Parameters,
-    encoder: TableEncoder,
+    model: Model,
+    stream: Stream | None,
     fitted: dict[str, Any],
     params: dict[str, Any],
 ) -> None:
@@ -42,13 +45,26 @@ def write_model(
         raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist; make it first.")
     arrays: dict[str, np.ndarray] = {}
     header: dict[str, Any] = {"format": FORMAT_VERSION, "fitted": fitted}
-    circuit_arrays, header["circuit"] = circuit_to_arrays(parameters.program.circuit)
-    arrays |= {f"circuit/{name}": a for name, a in circuit_arrays.items()}
-    encoder_arrays, header["encoder"] = encoder.to_arrays()
-    header["identity"] = isinstance(encoder, IdentityEncoder)
-    arrays |= {f"encoder/{name}": a for name, a in encoder_arrays.items()}
-    arrays["weights"] = parameters.weights
-    arrays |= {f"leaves/{i}": a for i, a in enumerate(parameters.leaves)}
+
+    def add(prefix: str, part: dict[str, np.ndarray]) -> None:
+        arrays.update({f"{prefix}/{name}": a for name, a in part.items()})
+
+    circuit_arrays, header["circuit"] = circuit_to_arrays(model.circuit)
+    add("circuit", circuit_arrays)
+    encoder_arrays, header["encoder"] = model.encoder.to_arrays()
+    header["identity"] = isinstance(model.encoder, IdentityEncoder)
+    add("encoder", encoder_arrays)
+    arrays["weights"] = model.parameters.weights
+    add("leaves", {str(i): a for i, a in enumerate(model.parameters.leaves)})
+    add("priors", {str(i): a for i, a in enumerate(model.priors)})
+    state = model.solver_state
+    add("state", state.arrays)
+    header["state"] = {"step": state.step, "horizon": state.horizon}
+    if stream is not None:
+        memory_arrays, header["memory"] = stream.memory.to_arrays()
+        add("memory", memory_arrays)
+        names = ("kinds", "is_open", "refit_at", "seed")
+        header["stream"] = {name: getattr(stream, name) for name in names}
     header["params"] = {k: _pack(v) for k, v in params.items()}
     lost = _left_out(header["params"])
     if lost:
@@ -97,10 +113,10 @@ def read_file(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str,
     with damage_named(path):
         header = json.loads(metadata[KEY])
         version = int(header["format"])
-    if version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
+        way_out = "Install a newer skpc" if version > FORMAT_VERSION else "Fit and save it again"
         raise ValueError(
-            f"{name!r} has format {version}; this skpc reads up to {FORMAT_VERSION}. "
-            "Install a newer skpc."
+            f"{name!r} has format {version}; this skpc reads format {FORMAT_VERSION}. {way_out}."
         )
     return arrays, header
 
@@ -115,10 +131,10 @@ def damage_named(path: str | os.PathLike) -> Iterator[None]:
 
 
 class ModelParts(NamedTuple):
-    """What a file holds: fitted parts, and the arguments of the constructor."""
+    """What a file holds: the parts of a fitted estimator, and the arguments of its constructor."""
 
-    parameters: Parameters
-    encoder: TableEncoder
+    model: Model
+    stream: Stream | None
     fitted: dict[str, Any]
     params: dict[str, Any]
 
@@ -128,25 +144,43 @@ def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Mode
     circuit = circuit_from_arrays(_part(arrays, "circuit/"), header["circuit"])
     params = _unpack_all(header["params"], circuit)
     program = Program(circuit)
-    leaves = [arrays[f"leaves/{i}"] for i in range(len(program.families))]
+    n_families = range(len(program.families))
+    leaves, priors = ([arrays[f"{k}/{i}"] for i in n_families] for k in ("leaves", "priors"))
     # Kernels read these arrays without looking at their lengths.
     _check_array("weights", arrays["weights"], (program.n_weights,))
     for i, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
-        _check_array(f"leaves/{i}", leaves[i], (units, family.n_statistics))
+        for name in (f"leaves/{i}", f"priors/{i}"):
+            _check_array(name, arrays[name], (units, family.n_statistics))
     for name in ("kinds", "shift", "scale", "open_share"):
         _check_array(f"encoder/{name}", arrays[f"encoder/{name}"], (circuit.n_variables,))
     encoder = (IdentityEncoder if header["identity"] else TableEncoder).from_arrays(
         _part(arrays, "encoder/"), header["encoder"]
     )
-    return ModelParts(
-        Parameters(program, arrays["weights"], leaves), encoder, header["fitted"], params
+    fitted = header["fitted"]
+    model = Model(
+        circuit,
+        encoder,
+        Parameters(program, arrays["weights"], leaves),
+        priors,
+        SolverState(**header["state"], arrays=_part(arrays, "state/")),
+        make_backend(program, fitted["dtype"], params.get("n_jobs")),
     )
+    stream = None
+    if "stream" in header:
+        memory = RowMemory.from_arrays(_part(arrays, "memory/"), header["memory"])
+        _check_array("memory/rows", memory.X, (memory.n, circuit.n_variables), missing=True)
+        _check_array("memory/keys", arrays["memory/keys"], (memory.n,))
+        _check_array("memory/weight", arrays["memory/weight"], (memory.n,))
+        stream = Stream(memory, **header["stream"])
+    return ModelParts(model, stream, fitted, params)
 
 
-def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+def _check_array(
+    name: str, array: np.ndarray, shape: tuple[int, ...], missing: bool = False
+) -> None:
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; {shape} is needed.")
-    if not np.isfinite(array).all():
+    if not (np.isfinite(array) | (missing & np.isnan(array))).all():
         raise ValueError(f"{name} holds NaN or infinite values; all must be finite.")
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..circuit import Statistics
-from .base import Solver, SolverState, mix
+from .base import Solver, mix
 from .schedules import check_steps, scheduled_step
 
 
@@ -28,9 +28,11 @@ class Anemone(Solver):
     min_step_size : float, default=0.02
         α at the last update of the cosine schedule.
     schedule : {"cosine", "constant"}, default="cosine"
-        A stream, which has no end, is always learnt with a constant step.
+        A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
+        for the cosine schedule.
     momentum : float, default=0.0
-        k in [0, 1): flows are replaced by M ← k M + (1 - k) F̄, divided by 1 - k^t.
+        k in [0, 1): flows are replaced by M ← k M + (1 - k) F̄, divided by 1 - k^t. On
+        a stream it is k^share for statistics that stand for a share of a batch.
 
     References
     ----------
@@ -67,20 +69,23 @@ class Anemone(Solver):
             [np.full(len(t), step) for t in top_down.leaves],
         )
         new = mix(parameters, keep, learn, statistics)
-        return SolverState(state.step + 1, state.horizon, arrays), new
+        return state.advanced(arrays), new
 
     def _averaged(self, state, statistics):
         """Bias-corrected running means of the flows, and the arrays that carry them."""
         if not self.momentum:
             return statistics, {}
-        k = self.momentum
+        k = self.momentum**state.share
         current = {"flows": statistics.flows}
         current |= {f"leaves_{i}": leaf for i, leaf in enumerate(statistics.leaves)}
+        before = state.arrays
         arrays = {
-            name: (1 - k) * value + (k * state.arrays[name] if state.step else 0.0)
+            name: (1 - k) * value + (k * before[name] if before else 0.0)
             for name, value in current.items()
         }
-        correction = 1 / (1 - k ** (state.step + 1))
+        # The weight that the zeros of the start still have.
+        arrays["start_weight"] = k * before.get("start_weight", np.ones(1))
+        correction = 1 / (1 - arrays["start_weight"][0])
         averaged = Statistics(
             statistics.log_likelihood,
             statistics.weight,

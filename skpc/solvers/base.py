@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -28,11 +28,20 @@ class SolverState:
         Updates planned, None on a stream; schedules with an end need it.
     arrays : dict of str to ndarray
         Moments, flat, in the layout of the parameters.
+    share : float
+        Part of a whole batch that the next statistics stand for: a stream may come in single
+        rows, and each is then learnt with so small a step that a batch of them has the effect
+        of one step.
     """
 
     step: int = 0
     horizon: int | None = None
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    share: float = 1.0
+
+    def advanced(self, arrays: dict[str, np.ndarray] | None = None) -> SolverState:
+        """After one more update."""
+        return replace(self, step=self.step + 1, arrays={} if arrays is None else arrays)
 
 
 class Solver(BaseEstimator, ABC):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Solver, SolverState, mix
+from .base import Solver, mix
 
 
 class EM(Solver):
@@ -35,4 +35,4 @@ class EM(Solver):
         leaves = [np.ones(len(m)) for m in parameters.leaves]
         nothing = 0.0 * rows, [0.0 * x for x in leaves]
         new = mix(parameters, nothing, (rows, leaves), statistics)
-        return SolverState(state.step + 1, state.horizon), new
+        return state.advanced(), new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import SMALLEST, Solver, SolverState, mix, unit_flows
+from .base import SMALLEST, Solver, mix, unit_flows
 from .schedules import check_steps, scheduled_step
 
 
@@ -21,7 +21,8 @@ class MiniBatchEM(Solver):
     min_step_size : float, default=0.02
         s at the last update of the cosine schedule.
     schedule : {"cosine", "constant"}, default="cosine"
-        A stream, which has no end, is always learnt with a constant step.
+        A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
+        for the cosine schedule.
 
     References
     ----------
@@ -49,7 +50,7 @@ class MiniBatchEM(Solver):
         rows, leaves = unit_flows(statistics, parameters)
         keep = _share(rows, 1 - step), [_share(x, 1 - step) for x in leaves]
         learn = _inverse(rows, step), [_inverse(x, step) for x in leaves]
-        return SolverState(state.step + 1, state.horizon), mix(parameters, keep, learn, statistics)
+        return state.advanced(), mix(parameters, keep, learn, statistics)
 
 
 def _share(flow, value):

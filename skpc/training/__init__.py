@@ -6,19 +6,22 @@ estimators or files.
 
 from .defaults import default_batch_size, default_passes
 from .initialise import initial_parameters, leaf_priors
-from .loop import EpochRecord, TrainingResult, train
+from .loop import EpochRecord, Monitor, TrainingResult, train
 from .smoothing import smoothing_statistics
 from .sources import ArraySource, Source
+from .stream import learn_stream
 
 __all__ = [
     "ArraySource",
     "EpochRecord",
+    "Monitor",
     "Source",
     "TrainingResult",
     "default_batch_size",
     "default_passes",
     "initial_parameters",
     "leaf_priors",
+    "learn_stream",
     "smoothing_statistics",
     "train",
 ]

@@ -13,7 +13,7 @@ def default_batch_size(asked: int | str, n_rows: int) -> int:
     On plants and accidents 256 was ahead of 384 and 512, and on accidents of 128. Small tables
     need enough updates.
     """
-    return int(np.clip(n_rows // 8, 32, 256)) if isinstance(asked, str) else asked
+    return min(max(n_rows // 8, 32), 256) if isinstance(asked, str) else asked
 
 
 def default_passes(asked: int | str, n_rows: int, solver: Solver) -> int:

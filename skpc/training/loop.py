@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,19 +28,41 @@ class EpochRecord(NamedTuple):
     validation: float | None
 
 
+class Monitor:
+    """Is told of every epoch; this one does nothing."""
+
+    def epoch_begins(self) -> None:
+        """Called before an epoch."""
+
+    def epoch_ends(self, record: EpochRecord, parameters: Parameters) -> bool:
+        """Called after an epoch with what it learnt; True ends the training."""
+        return False
+
+    def finished(self) -> None:
+        """Called after the last epoch."""
+
+
 @dataclass
 class TrainingResult:
     """What training leaves behind.
 
     ``converged`` says whether the watched curve stopped rising, or the step of the solver fell
-    to its end over all passes.
+    to its end over all passes; ``interrupted`` whether a KeyboardInterrupt cut it off, the
+    parameters then being those of the last whole epoch.
     """
 
     parameters: Parameters
     state: SolverState
     history: list[EpochRecord] = field(default_factory=list)
     converged: bool = False
+    interrupted: bool = False
     best_epoch: int = 0
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the epoch that was kept: held-out rows if there are any, else training rows."""
+        record = self.history[self.best_epoch - 1]
+        return record.train if record.validation is None else record.validation
 
 
 def train(
@@ -58,7 +79,7 @@ def train(
     n_iter_no_change: int = 10,
     validation: Source | None = None,
     rng: np.random.Generator | None = None,
-    callback: Callable[[EpochRecord], None] | None = None,
+    monitor: Monitor | None = None,
 ) -> TrainingResult:
     """Learn parameters from a source of rows.
 
@@ -84,48 +105,74 @@ def train(
         Held-out rows; the parameters of their best epoch are returned.
     rng : numpy.random.Generator, optional
         Shuffles the rows.
-    callback : callable, optional
-        Called with the record of every epoch.
+    monitor : Monitor, optional
+        Told of every epoch.
 
     Returns
     -------
     TrainingResult
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no epoch was finished before; later ones only end the training.
     """
+    monitor = Monitor() if monitor is None else monitor
     per_epoch = 1 if solver.full_batch else n_batches(source.n_rows, batch_size)
     if state is None:
         state = SolverState(horizon=per_epoch * max_iter)
     result = TrainingResult(parameters, state)
     best = mark = -np.inf
     waited = 0
-    for epoch in range(1, max_iter + 1):
-        total, weight = 0.0, 0.0
-        for statistics in _epoch_statistics(backend, result, source, solver, batch_size, rng):
-            total += statistics.log_likelihood
-            weight += statistics.weight
-            _learn(backend, result, solver, statistics, smoothing)
-        held_out = None
-        if validation is not None:
-            held_out = mean_log_likelihood(backend, result.parameters, validation)
-        record = EpochRecord(epoch, total / weight if weight > 0 else 0.0, held_out)
-        result.history.append(record)
-        if callback is not None:
-            callback(record)
-        watched = record.train if held_out is None else held_out
-        if held_out is not None and (watched > best or epoch == 1):
-            best, best_parameters, result.best_epoch = watched, result.parameters, epoch
-        waited = 0 if watched > mark + tol else waited + 1
-        mark = max(mark, watched)
-        may_stop = validation is not None or not solver.anneals
-        if may_stop and waited >= n_iter_no_change:
-            result.converged = True
-            break
-    else:
-        result.converged = solver.anneals
+    whole = parameters, state
+    try:
+        for epoch in range(1, max_iter + 1):
+            monitor.epoch_begins()
+            record = _epoch(
+                backend, result, source, solver, smoothing, batch_size, validation, rng, epoch
+            )
+            whole = result.parameters, result.state
+            result.history.append(record)
+            watched = record.train if record.validation is None else record.validation
+            if record.validation is not None and (watched > best or epoch == 1):
+                best, best_parameters, result.best_epoch = watched, result.parameters, epoch
+            if monitor.epoch_ends(record, result.parameters):
+                break
+            waited = 0 if watched > mark + tol else waited + 1
+            mark = max(mark, watched)
+            may_stop = validation is not None or not solver.anneals
+            if may_stop and waited >= n_iter_no_change:
+                result.converged = True
+                break
+        else:
+            result.converged = solver.anneals
+    except KeyboardInterrupt:
+        if not result.history:
+            raise
+        result.parameters, result.state = whole
+        result.interrupted = True
     if validation is not None:
         result.parameters = best_parameters
     else:
         result.best_epoch = len(result.history)
+    monitor.finished()
     return result
+
+
+def learn_batch(
+    backend: Backend,
+    parameters: Parameters,
+    state: SolverState,
+    solver: Solver,
+    statistics: Statistics,
+    smoothing: Statistics | None,
+) -> tuple[SolverState, Parameters]:
+    """One update from the statistics of a batch."""
+    evidence = statistics.mean()
+    if smoothing is not None:
+        evidence = evidence + smoothing
+    top_down = backend.top_down(parameters) if solver.needs_top_down else None
+    return solver.update(state, parameters, evidence, top_down)
 
 
 def mean_log_likelihood(backend: Backend, parameters: Parameters, source: Source) -> float:
@@ -134,7 +181,23 @@ def mean_log_likelihood(backend: Backend, parameters: Parameters, source: Source
     for X, weight in source.batches(FULL_PASS_ROWS, None):
         used = weight > 0
         total += float(np.dot(weight[used], backend.log_likelihood(parameters, X)[used]))
-    return total / source.total_weight
+    return total / source.total_weight + source.log_units
+
+
+def _epoch(backend, result, source, solver, smoothing, batch_size, validation, rng, number):
+    """One pass over the data; its record."""
+    total, weight = 0.0, 0.0
+    for statistics in _epoch_statistics(backend, result, source, solver, batch_size, rng):
+        total += statistics.log_likelihood
+        weight += statistics.weight
+        result.state, result.parameters = learn_batch(
+            backend, result.parameters, result.state, solver, statistics, smoothing
+        )
+    held_out = None
+    if validation is not None:
+        held_out = mean_log_likelihood(backend, result.parameters, validation)
+    mean = total / weight + source.log_units if weight > 0 else 0.0
+    return EpochRecord(number, mean, held_out)
 
 
 def _epoch_statistics(backend, result, source, solver, batch_size, rng):
@@ -147,13 +210,3 @@ def _epoch_statistics(backend, result, source, solver, batch_size, rng):
         return
     for X, weight in source.batches(batch_size, rng):
         yield backend.statistics(result.parameters, X, weight)
-
-
-def _learn(backend, result, solver, statistics, smoothing) -> None:
-    evidence = statistics.mean()
-    if smoothing is not None:
-        evidence = evidence + smoothing
-    top_down = backend.top_down(result.parameters) if solver.needs_top_down else None
-    result.state, result.parameters = solver.update(
-        result.state, result.parameters, evidence, top_down
-    )

@@ -17,6 +17,9 @@ class Source(ABC):
     #: Number of rows and sum of their weights.
     n_rows: int
     total_weight: float
+    #: Mean log density of the user's units over that of encoded rows, nats: added to every mean
+    #: log-likelihood that is reported.
+    log_units: float = 0.0
 
     @abstractmethod
     def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[Batch]:

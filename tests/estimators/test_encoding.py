@@ -119,16 +119,22 @@ def test_the_jacobian_counts_cells_that_are_there():
     one, two = np.log(encoder.scale[:2])
     rows = np.array([[1, 1, 1], [np.nan, 1, 4], [np.nan, np.nan, 1]])
     np.testing.assert_allclose(encoder.log_jacobian(rows), [-one - two, -two, 0])
-    assert not TableEncoder().fit(WHOLE % 2).log_jacobian(WHOLE).any()
+    assert not TableEncoder("error").fit(WHOLE % 2).log_jacobian(WHOLE % 2).any()
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8])
-def test_a_binary_column_refuses_other_values_with_row_and_column(dtype):
-    encoder = TableEncoder().fit(np.array([[0, 1], [1, 0]], dtype=dtype))
-    with pytest.raises(ValueError, match="Column 1 held only 0 and 1 .* row 2 has 4 there"):
-        encoder.transform(np.array([[0, 1], [1, 1], [0, 4]], dtype=dtype))
-    named = TableEncoder().fit(np.array([[0, 1], [1, 0]], dtype=dtype), None, mask(1, n=2))
-    assert named.transform(np.array([[0, 4]], dtype=dtype))[0, 1] == 2
+@pytest.mark.parametrize("named", [None, 1])
+def test_values_never_seen_are_refused_on_request_with_row_and_column(dtype, named):
+    X = np.array([[0, 1], [1, 0]], dtype=dtype)
+    named = None if named is None else mask(1, n=2)
+    rows = np.array([[0, 1], [1, 1], [0, 4]], dtype=dtype)
+    encoder = TableEncoder("error").fit(X, None, named)
+    with pytest.raises(ValueError, match="Column 1 holds 4 in row 12, .* handle_unknown='other'"):
+        encoder.transform(rows, first_row=10)
+    with pytest.raises(ValueError, match="Column 'b' holds 4 in row 2"):
+        encoder.transform(rows, names=["a", "b"])
+    code = TableEncoder().fit(X, None, named).transform(rows)[2, 1]
+    assert np.isnan(code) if named is None else code == 2
 
 
 def test_numbers_of_any_size_stay_finite_and_ordered():
@@ -160,7 +166,8 @@ def test_the_kind_of_a_column_decides_not_that_of_the_array(kind, values, expect
     X = np.array(values, dtype=float)[:, None]
     encoder = TableEncoder().fit(X, kinds=[kind])
     assert encoder.kinds.tolist() == [expected]
-    assert (encoder.open_share[0] > 0) == (kind == "f" and expected == BINARY)
+    assert (encoder.open_share[0] > 0) == (expected == BINARY)
+    assert not TableEncoder("error").fit(X, kinds=[kind]).open_share.any()
 
 
 def test_numbers_only_leaves_truth_values_binary():
@@ -174,7 +181,7 @@ def test_an_open_column_shares_its_mass_with_values_never_seen():
     encoder = TableEncoder().fit(X, np.array([1.0, 2, 1, 9]))
     cells = np.array([[0.0], [1], [4], [-0.5], [np.nan]])
     np.testing.assert_array_equal(encoder.transform(cells)[:, 0], [0, 1, np.nan, np.nan, np.nan])
-    expected = np.log([5 / 6, 5 / 6, 1 / 6, 1 / 6, 1])
+    expected = np.log([29 / 30, 29 / 30, 1 / 30, 1 / 30, 1])
     np.testing.assert_allclose(encoder.log_jacobian(cells), expected, rtol=1e-14)
     whole = np.array([[0], [4]], dtype=np.uint8)
     np.testing.assert_array_equal(encoder.transform(whole)[:, 0], [0, np.nan])

@@ -95,7 +95,7 @@ def test_what_json_cannot_hold_comes_back_as_the_default(table, tmp_path):
 
 def test_no_code_is_stored(path):
     with safe_open(path, framework="numpy") as file:
-        assert json.loads(file.metadata()["skpc"])["format"] == 1
+        assert json.loads(file.metadata()["skpc"])["format"] == 2
     assert b"pickle" not in path.read_bytes()
 
 
@@ -161,8 +161,8 @@ def rewrite(path, change):
 
 
 def test_a_newer_format_is_refused_with_the_way_out(path):
-    rewrite(path, lambda arrays, header: header.update(format=2))
-    with pytest.raises(ValueError, match="has format 2; this skpc reads up to 1. Install a newer"):
+    rewrite(path, lambda arrays, header: header.update(format=3))
+    with pytest.raises(ValueError, match="has format 3; this skpc reads format 2. Install a newer"):
         skpc.load(path)
 
 
@@ -199,9 +199,9 @@ def test_a_damaged_file_is_refused_before_it_is_used(path, change):
 
 def test_pickle_keeps_the_model_and_leaves_the_original_alone(fitted, table):
     fitted.score_samples(table)
-    backend = fitted._backend
+    backend = fitted._model.backend
     again = pickle.loads(pickle.dumps(fitted))
-    assert fitted._backend is backend
+    assert fitted._model.backend is backend
     assert_same_model(fitted, again, table)
     assert again.parameters_.program.circuit is again.circuit_
 

@@ -28,9 +28,18 @@ def test_the_last_update_and_no_earlier_one_has_the_smallest_step(kind):
 
 
 @every_kind
-def test_constant_and_streams_keep_the_first_step(kind):
+def test_the_constant_schedule_and_streams_have_one_step(kind):
     assert steps(kind(0.8, 0.1, "constant"), 50, 60) == [0.8] * 60
-    assert steps(kind(0.8, 0.1), None, 60) == [0.8] * 60
+    assert steps(kind(0.8, 0.1, "constant"), None, 60) == [0.8] * 60
+    assert steps(kind(0.9, 0.1), None, 60) == [pytest.approx(0.3)] * 60
+
+
+@every_kind
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_parts_of_a_batch_together_move_as_far_as_the_batch(kind, schedule):
+    solver = kind(0.8, 0.1, schedule)
+    whole, part = (scheduled_step(solver, SolverState(3, 9, share=s)) for s in (1.0, 0.25))
+    assert (1 - part) ** 4 == pytest.approx(1 - whole)
 
 
 @every_kind

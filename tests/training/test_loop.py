@@ -4,7 +4,8 @@ import pytest
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Program
 from skpc.solvers import EM, Anemone, MiniBatchEM, Solver, SolverState
-from skpc.training import ArraySource, train
+from skpc.training import ArraySource, Monitor, train
+from skpc.training.sources import n_batches
 from tests import reference
 
 
@@ -109,15 +110,79 @@ def test_mini_batches_learn_and_the_seed_decides_the_bits(solver, problem):
     np.testing.assert_allclose(one.parameters.row_sums(), 1.0)
 
 
-def test_the_callback_sees_every_record_as_it_comes(problem):
+class Log(Monitor):
+    """Notes what it is told; asks to stop, or interrupts, at some epoch."""
+
+    def __init__(self, stop=None, interrupt=None):
+        self.calls, self.seen, self.stop, self.interrupt = [], [], stop, interrupt
+
+    def epoch_begins(self):
+        self.calls.append("begin")
+        if len(self.seen) + 1 == self.interrupt:
+            raise KeyboardInterrupt
+
+    def epoch_ends(self, record, parameters):
+        self.calls.append("end")
+        self.seen.append((record, parameters))
+        return record.epoch == self.stop
+
+    def finished(self):
+        self.calls.append("finished")
+
+
+def watched(problem, monitor, **params):
     backend, parameters, X = problem
-    seen = []
-    result = train(
-        backend, parameters, ArraySource(X), Anemone(), max_iter=3,
-        validation=ArraySource(X[:9]), rng=rng(), callback=seen.append,
+    return train(
+        backend, parameters, ArraySource(X), Anemone(), max_iter=3, rng=rng(), monitor=monitor,
+        batch_size=20, **params,
     )  # fmt: skip
-    assert seen == result.history
-    assert [record.epoch for record in seen] == [1, 2, 3]
+
+
+def test_the_monitor_sees_every_record_as_it_comes(problem):
+    log = Log()
+    result = watched(problem, log, validation=ArraySource(problem[2][:9]))
+    assert [record for record, _ in log.seen] == result.history
+    assert [record.epoch for record, _ in log.seen] == [1, 2, 3]
+    assert log.calls == ["begin", "end"] * 3 + ["finished"]
+
+
+def test_a_monitor_may_end_the_training(problem):
+    result = watched(problem, Log(stop=2))
+    assert len(result.history) == 2
+    assert not result.converged
+    assert not result.interrupted
+
+
+def test_an_interruption_leaves_the_last_whole_epoch(problem):
+    log = Log(interrupt=3)
+    result = watched(problem, log)
+    assert result.interrupted
+    assert not result.converged
+    assert result.parameters is log.seen[-1][1]
+    assert len(result.history) == 2
+    with pytest.raises(KeyboardInterrupt):
+        watched(problem, Log(interrupt=1))
+
+
+def test_an_interruption_within_an_epoch_drops_its_updates(problem, monkeypatch):
+    backend, _, _ = problem
+    calls, whole = [], Log()
+    watched(problem, whole)
+    learn = type(backend).statistics
+
+    def interrupted(self, *args):
+        calls.append(args)
+        if len(calls) == 2 * batches - 1:
+            raise KeyboardInterrupt
+        return learn(self, *args)
+
+    batches = n_batches(len(problem[2]), 20)
+    assert batches > 1
+    monkeypatch.setattr(type(backend), "statistics", interrupted)
+    result = watched(problem, None)
+    assert result.interrupted
+    assert len(result.history) == 1
+    np.testing.assert_array_equal(result.parameters.weights, whole.seen[0][1].weights)
 
 
 def path_of(values, parameters, X):

@@ -92,9 +92,9 @@ class NumbaBackend(Backend):
 
     def top_down(self, parameters: Parameters) -> TopDown:
         program = self.program
-        reach = np.zeros(int(program.units.sum()))
+        reach = np.zeros(self._starts[-1] + program.units[-1])
         rows = np.zeros(program.n_rows)
-        leaves = np.zeros(sum(program.family_units))
+        leaves = np.zeros(self._family_ends[-1])
         top_down(
             program.op,
             program.units,
@@ -108,8 +108,7 @@ class NumbaBackend(Backend):
             rows,
             leaves,
         )
-        cuts = np.cumsum(program.family_units)[:-1]
-        return TopDown(rows, np.split(leaves, cuts))
+        return TopDown(rows, [leaves[a:b] for a, b in pairwise([0, *self._family_ends])])
 
     # -- layout, made once ----------------------------------------------------------------
 
@@ -127,15 +126,19 @@ class NumbaBackend(Backend):
         return first[self.program.family] + self.program.unit_start
 
     @cached_property
+    def _family_ends(self) -> list[int]:
+        return np.cumsum(self.program.family_units).tolist()
+
+    @cached_property
     def _starts(self) -> np.ndarray:
         return np.concatenate([[0], np.cumsum(self.program.units)[:-1]]).astype(np.int64)
 
-    @property
+    @cached_property
     def _max_lanes(self) -> int:
         size = self.program.n_weights * self.dtype.itemsize + self._learning.plan.n_leaf_out * 8
         return int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
 
-    @property
+    @cached_property
     def _lane_tiles(self) -> int:
         plan = self._scoring.plan
         numbers = (plan.n_codes + plan.n_data) * self._tile_panels * PANEL
@@ -339,5 +342,4 @@ class _Model(NamedTuple):
 
 def _cuts(n_tiles: int, n_lanes: int) -> list[tuple[int, int]]:
     """Lane i's first and last tile; lengths differ by one at most."""
-    ends = np.linspace(0, n_tiles, n_lanes + 1).round().astype(int).tolist()
-    return list(pairwise(ends))
+    return list(pairwise(i * n_tiles // n_lanes for i in range(n_lanes + 1)))

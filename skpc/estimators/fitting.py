@@ -1,0 +1,334 @@
+"""From a checked table to everything that a fitted estimator knows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ..backends import Backend
+from ..circuit import Circuit, Parameters, Program, Statistics
+from ..solvers import SolverState, resolve_solver
+from ..structures import Structure, resolve_structure
+from ..structures.row_sample import stratified_row_sample
+from ..training import (
+    ArraySource,
+    Monitor,
+    TrainingResult,
+    default_batch_size,
+    default_passes,
+    initial_parameters,
+    leaf_priors,
+    smoothing_statistics,
+    train,
+)
+from .encoding import IdentityEncoder, TableEncoder
+from .tables import Table, chunks, column_name
+
+#: float64 is used while rows times edges stay below this: about a second of work.
+FLOAT64_WORK = 2e7
+#: Most rows that are encoded for a structure to learn from: 0.8 MB a column in float64. Tables
+#: that need no encoding are seen whole.
+STRUCTURE_ROWS = 100_000
+#: Most rows that the distributions of single columns are taken from.
+PRIOR_ROWS = 1 << 15
+
+
+@dataclass
+class Model:
+    """A circuit with its columns and parameters, and what is needed to go on learning.
+
+    Attributes
+    ----------
+    structure : Structure or Circuit
+    encoder : TableEncoder
+    parameters : Parameters
+    priors : list of ndarray
+        Mean parameters of the column of every leaf unit: smoothing draws towards them.
+    solver_state : SolverState
+    backend : Backend
+    """
+
+    structure: Structure | Circuit
+    encoder: TableEncoder
+    parameters: Parameters
+    priors: list[np.ndarray]
+    solver_state: SolverState
+    backend: Backend
+    _unit_smoothing: Statistics | None = field(default=None, repr=False)
+
+    @property
+    def circuit(self) -> Circuit:
+        """The circuit of the parameters."""
+        return self.parameters.program.circuit
+
+    def smoothing(self, alpha: float, total_weight: float) -> Statistics:
+        """The pseudocount as evidence, for data of this weight."""
+        if self._unit_smoothing is None:
+            program = self.parameters.program
+            self._unit_smoothing = smoothing_statistics(program, 1.0, 1.0, self.priors)
+        return self._unit_smoothing.scaled(alpha / total_weight)
+
+    def learnt(self, parameters: Parameters, state: SolverState) -> Model:
+        """The model with other parameters."""
+        return replace(self, parameters=parameters, solver_state=state)
+
+    def scores(self, X: np.ndarray, names: Any = None) -> np.ndarray:
+        """Log density of every row in the user's units, nats.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_columns)
+            Checked, not encoded.
+        names : array of str, optional
+            Names of the columns, for error messages.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        out = np.empty(len(X))
+        for part in chunks(len(X)):
+            rows = self.encoder.transform(X[part], part.start, names)
+            out[part] = self.backend.log_likelihood(self.parameters, rows)
+            out[part] += self.encoder.log_jacobian(X[part])
+        return out
+
+    def __getstate__(self):
+        return vars(self) | {"_unit_smoothing": None}
+
+
+#: Called with number, n_init, max_iter and the Model before every start.
+Begins = Callable[[int, int, int, Model], Monitor]
+
+
+def draw_model(
+    estimator: Any, table: Table, rng: np.random.Generator, rows_to_come: int = 0
+) -> Model:
+    """Encoding, structure and start values for a table, by the estimator's arguments.
+
+    Parameters
+    ----------
+    estimator : PCDensityEstimator
+    table : Table
+    rng : numpy.random.Generator
+    rows_to_come : int, default=0
+        Rows that are expected at least, for the choice of the precision.
+
+    Returns
+    -------
+    Model
+    """
+    X, weight, kinds = table
+    by_hand = isinstance(estimator.structure, Circuit)
+    structure = estimator.structure if by_hand else resolve_structure(estimator.structure)
+    if by_hand:
+        _check_circuit(estimator, structure, X)
+    encoder = (IdentityEncoder if by_hand else TableEncoder)(estimator.handle_unknown)
+    encoder.fit(
+        X,
+        weight,
+        categorical_mask(estimator.categorical_features, X.shape[1]),
+        kinds,
+        numbers_only=estimator.categorical_features is None,
+    )
+    circuit = structure
+    if not by_hand:
+        most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS
+        rows, row_weight = some_rows(X, weight, most, rng)
+        with library_threads(estimator.n_jobs):
+            circuit = structure.build(
+                encoder.transform(rows),
+                encoder.distributions,
+                n_components=estimator.n_components,
+                sample_weight=row_weight,
+                random_state=int(rng.integers(2**31)),
+            )
+    program = Program(circuit)
+    dtype = _dtype(estimator.dtype, program, max(len(X), rows_to_come))
+    backend = make_backend(program, dtype, estimator.n_jobs)
+    rows, row_weight = some_rows(X, weight, PRIOR_ROWS, rng)
+    priors = leaf_priors(program, encoder.within_reach(encoder.transform(rows)), row_weight)
+    parameters = initial_parameters(program, estimator.init_params, priors, rng)
+    return Model(structure, encoder, parameters, priors, SolverState(), backend)
+
+
+def fit_model(
+    estimator: Any,
+    model: Model,
+    table: Table,
+    rng: np.random.Generator,
+    *,
+    goes_on: bool = False,
+    begins: Begins | None = None,
+) -> tuple[Model, TrainingResult]:
+    """Learn the parameters of a model from a table.
+
+    Parameters
+    ----------
+    estimator : PCDensityEstimator
+    model : Model
+        Left as it is.
+    table : Table
+    rng : numpy.random.Generator
+    goes_on : bool, default=False
+        Whether the solver goes on from its state, instead of starting ``n_init`` times.
+    begins : callable, optional
+        Makes the monitor of every start.
+
+    Returns
+    -------
+    Model, TrainingResult
+        Of the best start.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no epoch was finished before; later ones only end the training, with a warning.
+    """
+    solver = resolve_solver(estimator.solver)
+    learn, validation = _split(estimator, table, model.encoder, rng)
+    smoothing = model.smoothing(estimator.alpha, learn.total_weight)
+    n_init = 1 if goes_on else estimator.n_init
+    max_iter = default_passes(estimator.max_iter, learn.n_rows, solver)
+    best: TrainingResult | None = None
+    for number in range(1, n_init + 1):
+        parameters = model.parameters
+        if number > 1:
+            program = model.parameters.program
+            parameters = initial_parameters(program, estimator.init_params, model.priors, rng)
+        try:
+            result = train(
+                model.backend,
+                parameters,
+                learn,
+                solver,
+                state=model.solver_state if goes_on else None,
+                smoothing=smoothing,
+                batch_size=default_batch_size(estimator.batch_size, learn.n_rows),
+                max_iter=max_iter,
+                tol=estimator.tol,
+                n_iter_no_change=estimator.n_iter_no_change,
+                validation=validation,
+                rng=rng,
+                monitor=None if begins is None else begins(number, n_init, max_iter, model),
+            )
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            best.interrupted = True
+            break
+        interrupted = result.interrupted
+        if best is None or result.log_likelihood > best.log_likelihood:
+            best = result
+        best.interrupted = interrupted
+        if interrupted:
+            break
+    assert best is not None
+    if best.interrupted:
+        warnings.warn(
+            f"Interrupted: the model is that of epoch {best.best_epoch} of {max_iter}, and usable. "
+            "fit with warm_start=True goes on from it.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return model.learnt(best.parameters, best.state), best
+
+
+def make_backend(program: Program, dtype: str, n_jobs: int | None) -> Backend:
+    """What computes; numba is loaded here, not with the package."""
+    from ..backends.numba_cpu import NumbaBackend
+
+    return NumbaBackend(program, np.dtype(dtype), n_jobs)
+
+
+@contextmanager
+def library_threads(n_jobs: int | None) -> Iterator[None]:
+    """Linear algebra takes no more threads than the estimator may."""
+    from ..backends.numba_cpu.lanes import allowed_threads
+
+    if n_jobs is None and allowed_threads(None) > 1:
+        yield
+        return
+    with threadpool_limits(limits=allowed_threads(n_jobs), user_api="blas"):
+        yield
+
+
+def categorical_mask(named: Any, n_columns: int) -> np.ndarray | None:
+    """The columns that ``categorical_features`` names; None where dtypes decide."""
+    if isinstance(named, str):
+        return None
+    asked = np.asarray([] if named is None else named)
+    if asked.dtype == bool:
+        if asked.shape != (n_columns,):
+            raise ValueError(
+                f"categorical_features is a mask of shape {asked.shape}; X has {n_columns} columns."
+            )
+        return asked
+    mask = np.zeros(n_columns, dtype=bool)
+    if asked.size and (asked.dtype.kind not in "iu" or asked.min() < 0 or asked.max() >= n_columns):
+        raise ValueError(
+            f"categorical_features={named!r} must hold column numbers from 0 to "
+            f"{n_columns - 1}, or be a mask of {n_columns} booleans."
+        )
+    mask[asked.astype(np.intp)] = True
+    return mask
+
+
+def some_rows(X, weight, most: int, rng: np.random.Generator):
+    """At most ``most`` rows, drawn by weight, and how often each was drawn; or all of them."""
+    if len(X) <= most:
+        return X, weight
+    seed = np.random.RandomState(int(rng.integers(2**31)))
+    draws = stratified_row_sample(np.ones(len(X)) if weight is None else weight, most, seed)
+    drawn = np.flatnonzero(draws)
+    return X[drawn], draws[drawn]
+
+
+def _split(estimator, table, encoder, rng):
+    """Sources of the rows to learn from, and of those held out."""
+    X, weight, _ = table
+    if not estimator.early_stopping or len(X) < 2:
+        return _source(table, encoder, None), None
+    order = rng.permutation(len(X))
+    n_held = min(max(1, round(estimator.validation_fraction * len(X))), len(X) - 1)
+    held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
+    return _source(table, encoder, kept), _source(table, encoder, held)
+
+
+def _source(table, encoder, index):
+    X, weight, _ = table
+    source = ArraySource(X, weight, encoder.transform, index)
+    total = 0.0
+    for part in chunks(source.n_rows):
+        rows = part if index is None else index[part]
+        units = encoder.log_jacobian(X[rows])
+        total += float(units.sum() if weight is None else units @ weight[rows])
+    source.log_units = total / source.total_weight
+    return source
+
+
+def _check_circuit(estimator, circuit: Circuit, X: np.ndarray) -> None:
+    """Refuse tables that a hand-made circuit cannot take."""
+    if circuit.n_variables != X.shape[1]:
+        raise ValueError(
+            f"X has {X.shape[1]} columns, but the circuit given as structure is over "
+            f"{circuit.n_variables}."
+        )
+    for variable, family in {(leaf.variable, leaf.distribution): 0 for leaf in circuit.inputs}:
+        try:
+            family.validate(X[:, variable])
+        except ValueError as error:
+            raise ValueError(f"Column {column_name(estimator, variable)!r}: {error}") from error
+
+
+def _dtype(asked: str, program: Program, n_rows: int) -> str:
+    if asked != "auto":
+        return asked
+    small = n_rows * max(1, program.n_weights) <= FLOAT64_WORK
+    return "float64" if small else "float32"

@@ -1,0 +1,128 @@
+"""What a user sees of a running fit: printed lines, and scikit-learn's callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..circuit import Parameters
+from ..training import EpochRecord, Monitor
+from ..utils.sklearn_compat import has_callbacks
+from .fitting import Model
+from .tables import Table
+from .thresholds import Threshold
+
+
+class FitProgress:
+    """Tells of the starts of a fit and of their epochs.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its ``verbose`` says whether lines are printed.
+    table : Table
+        What is learnt from; passed on to callbacks.
+    attributes : callable
+        From model, stream and threshold to the fitted attributes of an estimator.
+    """
+
+    def __init__(self, estimator: Any, table: Table, attributes: Callable) -> None:
+        self._estimator = estimator
+        self._table = table
+        self._attributes = attributes
+        self._given = {"estimator": estimator, "X": table.X}
+        if table.sample_weight is not None:
+            self._given["metadata"] = {"sample_weight": table.sample_weight}
+        self._root: Any = None
+
+    def begins(self, number: int, n_init: int, max_iter: int, model: Model) -> Monitor:
+        """The monitor of start ``number`` of ``n_init``, each of at most ``max_iter`` epochs."""
+        monitors: list[Monitor] = []
+        if self._estimator.verbose:
+            monitors.append(_PrintedEpochs("" if n_init == 1 else f"Start {number}, "))
+        if has_callbacks(self._estimator):
+            if self._root is None:
+                tasks = max_iter if n_init == 1 else n_init
+                self._root = self._estimator._init_callback_context(max_subtasks=tasks)
+                self._root.call_on_fit_task_begin(**self._given)
+            context = self._root
+            if n_init > 1:
+                context = self._root.subcontext(task_name="start", max_subtasks=max_iter)
+                context.call_on_fit_task_begin(**self._given)
+            usable = partial(self._usable, model)
+            monitors.append(_CallbackEpochs(context, self._given, usable, n_init > 1))
+        return _Monitors(monitors)
+
+    def ends(self, attributes: dict[str, Any]) -> None:
+        """The fit is done; these are the attributes of the estimator."""
+        if self._root is not None:
+            self._root.call_on_fit_task_end(reconstruction_attributes=attributes, **self._given)
+
+    def _usable(self, model: Model, parameters: Parameters, history: list[EpochRecord]) -> dict:
+        """Attributes of an estimator as if the fit had ended here."""
+        now = model.learnt(parameters, model.solver_state)
+        threshold = Threshold.of_rows(now, self._table, self._estimator.contamination)
+        attributes = self._attributes(now, None, threshold)
+        return attributes | {
+            "history_": history,
+            "n_iter_": len(history),
+            "converged_": False,
+            "n_features_in_": self._table.X.shape[1],
+        }
+
+
+class _PrintedEpochs(Monitor):
+    def __init__(self, before: str) -> None:
+        self._before = before
+
+    def epoch_ends(self, record, parameters):
+        line = f"{self._before}Epoch {record.epoch}: training rows {record.train:.4f}"
+        print(line if record.validation is None else f"{line}, held out {record.validation:.4f}")
+        return False
+
+
+class _CallbackEpochs(Monitor):
+    """Every epoch is a task of its own, in the context of its start."""
+
+    def __init__(self, context: Any, given: dict, attributes: Callable, ends: bool) -> None:
+        self._context = context
+        self._given = given
+        self._attributes = attributes
+        self._ends = ends
+        self._history: list[EpochRecord] = []
+
+    def epoch_begins(self):
+        self._task = self._context.subcontext(task_name="epoch")
+        self._task.call_on_fit_task_begin(**self._given)
+
+    def epoch_ends(self, record, parameters):
+        self._history.append(record)
+        return self._task.call_on_fit_task_end(
+            reconstruction_attributes=lambda: self._attributes(parameters, self._history),
+            **self._given,
+        )
+
+    def finished(self):
+        if self._ends:
+            self._context.call_on_fit_task_end(**self._given)
+
+
+class _Monitors(Monitor):
+    """Several monitors; any of them may end the training."""
+
+    def __init__(self, monitors: list[Monitor]) -> None:
+        self._monitors = monitors
+
+    def epoch_begins(self):
+        for monitor in self._monitors:
+            monitor.epoch_begins()
+
+    def epoch_ends(self, record, parameters):
+        # All of them are told.
+        asked = [monitor.epoch_ends(record, parameters) for monitor in self._monitors]
+        return any(asked)
+
+    def finished(self):
+        for monitor in self._monitors:
+            monitor.finished()

@@ -1,0 +1,138 @@
+"""Learning from chunks: first all over again from a buffer, then one pass over what comes."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..solvers import resolve_solver
+from ..training import default_batch_size, learn_stream
+from .encoding import UnknownCategoryError
+from .fitting import Model, draw_model, fit_model
+from .row_memory import RowMemory
+from .tables import Table, merged_kinds
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where a stream stands.
+
+    Attributes
+    ----------
+    memory : RowMemory
+        The buffer, and later the reservoir.
+    kinds : list of str
+        Dtype kind of every column, over all chunks.
+    is_open : bool
+        Whether structure and encoding are still learnt anew from the buffer.
+    refit_at : int
+        Rows of the buffer at which this happens next.
+    seed : int
+        Of every such learning.
+    """
+
+    memory: RowMemory
+    kinds: list[str]
+    is_open: bool
+    refit_at: int
+    seed: int
+
+    def remembering(self, table: Table) -> Stream:
+        """The stream with more rows in its memory."""
+        return replace(self, memory=self.memory.added(table.X, table.weights))
+
+
+def new_stream(estimator: Any, kinds: list[str], rng: np.random.Generator, is_open: bool) -> Stream:
+    """A stream before its first row."""
+    memory = RowMemory(estimator.structure_rows, np.random.default_rng(int(rng.integers(2**31))))
+    return Stream(memory, kinds, is_open, 1, int(rng.integers(2**31)))
+
+
+def learn_chunk(
+    estimator: Any, model: Model | None, stream: Stream, table: Table
+) -> tuple[Model, Stream, list[float]]:
+    """Learn from the next chunk of a stream; the arguments stay as they are.
+
+    Parameters
+    ----------
+    estimator : PCDensityEstimator
+    model : Model or None
+        None before the first chunk.
+    stream : Stream
+    table : Table
+
+    Returns
+    -------
+    model : Model
+    stream : Stream
+    history : list of float
+        Mean log-likelihood of every piece before it was learnt, nats a row; where there was
+        no model yet, that of the first epoch.
+    """
+    stream = replace(stream, kinds=merged_kinds(stream.kinds, table.kinds))
+    history: list[float] = []
+    X, weight = table.X, table.weights
+    while len(X):
+        room = estimator.structure_rows - stream.memory.n if stream.is_open else len(X)
+        part = slice(0, max(1, room))
+        rows, row_weight = X[part], weight[part]
+        X, weight = X[part.stop :], weight[part.stop :]
+        model, stream, records = _learn_rows(estimator, model, stream, rows, row_weight)
+        history += records
+    assert model is not None
+    return model, stream, history
+
+
+def _learn_rows(estimator, model, stream, X, weight):
+    stream = replace(stream, memory=stream.memory.added(X, weight))
+    if model is None and not stream.is_open:
+        # A circuit made by hand needs no look at the data but for its start values.
+        model = draw_model(estimator, _remembered(stream), np.random.default_rng(stream.seed))
+    if model is None or (stream.is_open and stream.memory.n >= stream.refit_at):
+        return _learn_anew(estimator, model, stream, X, weight)
+    try:
+        rows = model.encoder.transform(X)
+    except UnknownCategoryError:
+        if not stream.is_open:
+            raise
+        return _learn_anew(estimator, model, stream, X, weight)
+    parameters, state, history = learn_stream(
+        model.backend,
+        model.parameters,
+        model.solver_state,
+        resolve_solver(estimator.solver),
+        rows,
+        weight,
+        batch_size=default_batch_size(estimator.batch_size, stream.memory.n_seen),
+        smoothing=partial(model.smoothing, estimator.alpha),
+        weight_seen=stream.memory.weight_seen,
+        log_units=model.encoder.log_jacobian(X),
+    )
+    return model.learnt(parameters, state), stream, history
+
+
+def _learn_anew(estimator, model, stream, X, weight):
+    """Structure, encoding and parameters from all rows of the buffer."""
+    rng = np.random.default_rng(stream.seed)
+    table = _remembered(stream)
+    drawn = draw_model(estimator, table, rng, rows_to_come=estimator.structure_rows)
+    new, result = fit_model(estimator, drawn, table, rng)
+    surprise = result.history[0].train
+    if model is not None:
+        with suppress(UnknownCategoryError):
+            surprise = float(np.average(model.scores(X), weights=weight))
+    n = stream.memory.n
+    stream = replace(
+        stream,
+        is_open=n < estimator.structure_rows,
+        refit_at=min(2 * n, estimator.structure_rows),
+    )
+    return new, stream, [surprise]
+
+
+def _remembered(stream: Stream) -> Table:
+    return Table(stream.memory.X, stream.memory.sample_weight, stream.kinds)
