@@ -26,7 +26,7 @@ from ..utils.sklearn_compat import (
     fit_context,
     with_callbacks,
 )
-from .fitting import Model, draw_model, fit_model
+from .fitting import Model, canonical, draw_model, fit_model
 from .persistence import write_model
 from .progress import FitProgress
 from .streaming import Stream, learn_chunk, new_stream
@@ -278,6 +278,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             table = check_table(self, X, sample_weight, reset=not goes_on)
             random_state = check_random_state(self.random_state)
             rng = np.random.default_rng(random_state.randint(2**31))
+            whole_table, table = table, canonical(self, table)
             if goes_on:
                 self._check_goes_on()
                 model = self._ready_model()
@@ -294,7 +295,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             )
             stream = None
             if not solver.full_batch:
-                stream = new_stream(self, table.kinds, rng, is_open=False).remembering(table)
+                stream = new_stream(self, table.kinds, rng, is_open=False).remembering(whole_table)
             threshold = Threshold.of_rows(model, table, self.contamination)
         self._adopt(model, stream, threshold)
         self.history_ = result.history

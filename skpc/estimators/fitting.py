@@ -28,13 +28,15 @@ from ..training import (
     train,
 )
 from .encoding import IdentityEncoder, TableEncoder
-from .tables import Table, chunks, column_name
+from .tables import Table, chunks, column_name, merged_rows
 
 #: float64 is used while rows times edges stay below this: about a second of work.
 FLOAT64_WORK = 2e7
 #: Most rows that are encoded for a structure to learn from: 0.8 MB a column in float64. Tables
 #: that need no encoding are seen whole.
 STRUCTURE_ROWS = 100_000
+#: Most rows that are looked through for equal ones.
+MERGED_ROWS = 1 << 13
 #: Most rows that the distributions of single columns are taken from.
 PRIOR_ROWS = 1 << 15
 
@@ -105,6 +107,15 @@ class Model:
 
 #: Called with number, n_init, max_iter and the Model before every start.
 Begins = Callable[[int, int, int, Model], Monitor]
+
+
+def canonical(estimator: Any, table: Table) -> Table:
+    """The table as it is, or with equal rows merged where every pass over it is one batch."""
+    n = len(table.X)
+    whole = resolve_solver(estimator.solver).full_batch
+    if n > MERGED_ROWS or not (whole or n <= default_batch_size(estimator.batch_size, n)):
+        return table
+    return merged_rows(table)
 
 
 def draw_model(

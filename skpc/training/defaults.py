@@ -8,12 +8,15 @@ from ..solvers import Solver
 
 
 def default_batch_size(asked: int | str, n_rows: int) -> int:
-    """Rows of a batch: the number asked for, or for "auto" an eighth of them, 32 to 256.
+    """Rows of a batch: the number asked for, or for "auto" an eighth of them, 32 to 256; up to 64
+    rows are one batch.
 
     On plants and accidents 256 was ahead of 384 and 512, and on accidents of 128. Small tables
     need enough updates.
     """
-    return min(max(n_rows // 8, 32), 256) if isinstance(asked, str) else asked
+    if not isinstance(asked, str):
+        return asked
+    return 64 if n_rows <= 64 else min(max(n_rows // 8, 32), 256)
 
 
 def default_passes(asked: int | str, n_rows: int, solver: Solver) -> int:
