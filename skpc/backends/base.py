@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class Backend(ABC):
     dtype: np.dtype
     #: Threads; None means the allowed cores.
     n_jobs: int | None
+
+    def prepared(self, parameters: Parameters) -> Any:
+        """Parameters as this backend reads them: ``statistics`` and ``log_likelihood`` take it in
+        their place, which saves time where few rows are computed at once."""
+        return parameters
 
     @abstractmethod
     def log_likelihood(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from ..utils.sklearn_compat import (
     Interval,
     StrOptions,
     fit_context,
+    validate_params,
     with_callbacks,
 )
 from .fitting import Model, canonical, draw_model, fit_model
@@ -312,7 +313,6 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         return self
 
     @available_if(_streams)
-    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
         """Learn from the next rows of a stream.
 
@@ -341,6 +341,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             For arguments and values that cannot be learnt from.
         """
         first = not hasattr(self, "parameters_")
+        if first:
+            validate_params(self)
         with columns_kept(self):
             table = check_table(self, X, sample_weight, reset=first)
             stream = self._stream_so_far(table.kinds)

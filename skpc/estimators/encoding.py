@@ -109,6 +109,8 @@ class TableEncoder:
 
     def _finish(self) -> None:
         self.distributions: list[Distribution] = [self._family(j) for j in range(len(self.kinds))]
+        self._all_binary = bool((self.kinds == BINARY).all())
+        self._log_usual = float(np.log1p(-self.open_share).sum())
         self.log_scale = np.where(self.kinds == CONTINUOUS, np.log(self.scale), 0.0)
 
     def _family(self, j: int) -> Distribution:
@@ -121,7 +123,7 @@ class TableEncoder:
 
     def passes_through(self, X: np.ndarray) -> bool:
         """Whether ``transform`` returns X itself, if it holds nothing but 0 and 1."""
-        return X.dtype.kind in "bu" and bool((self.kinds == BINARY).all())
+        return self._all_binary and X.dtype.kind in "bu"
 
     def transform(self, X: np.ndarray, first_row: int = 0, names: Any = None) -> np.ndarray:
         """Encoded rows, float64 with NaN for missing cells; whole-number tables of binary
@@ -211,6 +213,8 @@ class TableEncoder:
     def log_jacobian(self, X: np.ndarray) -> np.ndarray:
         """Log density of the user's units over that of encoded rows, (n,), nats, with the share of
         values never seen in binary columns."""
+        if self._is_encoded(X):
+            return np.full(len(X), self._log_usual)
         out = np.zeros(len(X))
         used = self.log_scale != 0
         if used.any():
@@ -218,8 +222,6 @@ class TableEncoder:
         is_open = self.open_share > 0
         if is_open.any():
             usual, other = np.log1p(-self.open_share[is_open]), np.log(self.open_share[is_open])
-            if self._is_encoded(X):
-                return out + usual.sum()
             part = X[:, is_open]
             seen = (part == 0) | (part == 1)
             out += seen @ usual + (~seen & (part == part)) @ other

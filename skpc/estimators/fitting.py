@@ -19,6 +19,7 @@ from ..structures.row_sample import stratified_row_sample
 from ..training import (
     ArraySource,
     Monitor,
+    OpenBatch,
     TrainingResult,
     default_batch_size,
     default_passes,
@@ -54,6 +55,8 @@ class Model:
         Mean parameters of the column of every leaf unit: smoothing draws towards them.
     solver_state : SolverState
     backend : Backend
+    open_batch : OpenBatch or None
+        The last rows of a stream, if they do not make a whole batch yet.
     """
 
     structure: Structure | Circuit
@@ -62,6 +65,7 @@ class Model:
     priors: list[np.ndarray]
     solver_state: SolverState
     backend: Backend
+    open_batch: OpenBatch | None = None
     _unit_smoothing: Statistics | None = field(default=None, repr=False)
 
     @property
@@ -76,9 +80,11 @@ class Model:
             self._unit_smoothing = smoothing_statistics(program, 1.0, 1.0, self.priors)
         return self._unit_smoothing.scaled(alpha / total_weight)
 
-    def learnt(self, parameters: Parameters, state: SolverState) -> Model:
+    def learnt(
+        self, parameters: Parameters, state: SolverState, open_batch: OpenBatch | None = None
+    ) -> Model:
         """The model with other parameters."""
-        return replace(self, parameters=parameters, solver_state=state)
+        return replace(self, parameters=parameters, solver_state=state, open_batch=open_batch)
 
     def scores(self, X: np.ndarray, names: Any = None) -> np.ndarray:
         """Log density of every row in the user's units, nats.

@@ -7,7 +7,7 @@ import os
 import stat
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from sklearn.base import BaseEstimator
 
-from ..circuit import Parameters, Program, circuit_from_arrays, circuit_to_arrays
+from ..circuit import Parameters, Program, Statistics, circuit_from_arrays, circuit_to_arrays
 from ..solvers import SOLVERS, SolverState
 from ..structures import STRUCTURES
+from ..training import OpenBatch
 from .encoding import IdentityEncoder, TableEncoder
 from .fitting import Model, make_backend
 from .row_memory import RowMemory
@@ -60,6 +61,8 @@ def write_model(
     state = model.solver_state
     add("state", state.arrays)
     header["state"] = {"step": state.step, "horizon": state.horizon}
+    if model.open_batch is not None:
+        header["open_batch"] = _add_open_batch(model.open_batch, add)
     if stream is not None:
         memory_arrays, header["memory"] = stream.memory.to_arrays()
         add("memory", memory_arrays)
@@ -165,6 +168,8 @@ def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Mode
         SolverState(**header["state"], arrays=_part(arrays, "state/")),
         make_backend(program, fitted["dtype"], params.get("n_jobs")),
     )
+    if "open_batch" in header:
+        model.open_batch = _open_batch(arrays, header["open_batch"], model)
     stream = None
     if "stream" in header:
         memory = RowMemory.from_arrays(_part(arrays, "memory/"), header["memory"])
@@ -173,6 +178,40 @@ def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Mode
         _check_array("memory/weight", arrays["memory/weight"], (memory.n,))
         stream = Stream(memory, **header["stream"])
     return ModelParts(model, stream, fitted, params)
+
+
+def _add_open_batch(batch: OpenBatch, add: Callable) -> dict[str, Any]:
+    """Put the arrays of a batch aside with ``add``; the rest of it, for the header."""
+    add("batch/leaves", {str(i): a for i, a in enumerate(batch.parameters.leaves)})
+    add("batch/state", batch.state.arrays)
+    add("batch/leaf_flows", {str(i): a for i, a in enumerate(batch.statistics.leaves)})
+    add("batch", {"weights": batch.parameters.weights, "flows": batch.statistics.flows})
+    return {
+        "step": batch.state.step,
+        "weight": batch.statistics.weight,
+        "log_likelihood": batch.statistics.log_likelihood,
+    }
+
+
+def _open_batch(arrays: dict[str, np.ndarray], header: dict[str, Any], model: Model) -> OpenBatch:
+    """What :func:`_add_open_batch` put aside, every array checked."""
+    program = model.parameters.program
+    for name in ("batch/weights", "batch/flows"):
+        _check_array(name, arrays[name], (program.n_weights,))
+    leaves, flows = [], []
+    for i, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
+        leaves.append(arrays[f"batch/leaves/{i}"])
+        flows.append(arrays[f"batch/leaf_flows/{i}"])
+        _check_array(f"batch/leaves/{i}", leaves[-1], (units, family.n_statistics))
+        _check_array(f"batch/leaf_flows/{i}", flows[-1], (units, 1 + family.n_statistics))
+    return OpenBatch(
+        Parameters(program, arrays["batch/weights"], leaves),
+        SolverState(int(header["step"]), None, _part(arrays, "batch/state/")),
+        model.backend,
+        Statistics(
+            float(header["log_likelihood"]), float(header["weight"]), arrays["batch/flows"], flows
+        ),
+    )
 
 
 def _check_array(

@@ -100,10 +100,11 @@ def _learn_rows(estimator, model, stream, X, weight):
         if not stream.is_open:
             raise
         return _learn_anew(estimator, model, stream, X, weight)
-    parameters, state, history = learn_stream(
+    result = learn_stream(
         model.backend,
         model.parameters,
         model.solver_state,
+        model.open_batch,
         resolve_solver(estimator.solver),
         rows,
         weight,
@@ -112,7 +113,7 @@ def _learn_rows(estimator, model, stream, X, weight):
         weight_seen=stream.memory.weight_seen,
         log_units=model.encoder.log_jacobian(X),
     )
-    return model.learnt(parameters, state), stream, history
+    return model.learnt(result.parameters, result.state, result.batch), stream, result.history
 
 
 def _learn_anew(estimator, model, stream, X, weight):

@@ -9,12 +9,13 @@ from .initialise import initial_parameters, leaf_priors
 from .loop import EpochRecord, Monitor, TrainingResult, train
 from .smoothing import smoothing_statistics
 from .sources import ArraySource, Source
-from .stream import learn_stream
+from .stream import OpenBatch, learn_stream
 
 __all__ = [
     "ArraySource",
     "EpochRecord",
     "Monitor",
+    "OpenBatch",
     "Source",
     "TrainingResult",
     "default_batch_size",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ..backends import Backend
+from ..backends import Backend, TopDown
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
 from .sources import Source, n_batches
@@ -121,6 +121,7 @@ def train(
     per_epoch = 1 if solver.full_batch else n_batches(source.n_rows, batch_size)
     if state is None:
         state = SolverState(horizon=per_epoch * max_iter)
+    state = replace(state, share=1.0)
     result = TrainingResult(parameters, state)
     best = mark = -np.inf
     waited = 0
@@ -166,12 +167,14 @@ def learn_batch(
     solver: Solver,
     statistics: Statistics,
     smoothing: Statistics | None,
+    top_down: TopDown | None = None,
 ) -> tuple[SolverState, Parameters]:
     """One update from the statistics of a batch."""
     evidence = statistics.mean()
     if smoothing is not None:
         evidence = evidence + smoothing
-    top_down = backend.top_down(parameters) if solver.needs_top_down else None
+    if solver.needs_top_down and top_down is None:
+        top_down = backend.top_down(parameters)
     return solver.update(state, parameters, evidence, top_down)
 
 

@@ -3,22 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from ..backends import Backend
+from ..backends import Backend, TopDown
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
 from .loop import learn_batch
-from .sources import batch_bounds
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """A batch of a stream that later rows may still join.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        Those before the batch: what its rows are looked at with.
+    state : SolverState
+        Of the solver before the batch.
+    backend : Backend
+    statistics : Statistics
+        Sums over its rows so far.
+    """
+
+    parameters: Parameters
+    state: SolverState
+    backend: Backend
+    statistics: Statistics
+
+    @cached_property
+    def prepared(self) -> Any:
+        """The parameters as the backend reads them."""
+        return self.backend.prepared(self.parameters)
+
+    @cached_property
+    def top_down(self) -> TopDown:
+        """Of the parameters."""
+        return self.backend.top_down(self.parameters)
+
+    def joined(self, statistics: Statistics) -> OpenBatch:
+        """With the rows that these statistics are sums over."""
+        new = replace(self, statistics=self.statistics + statistics)
+        # What was computed for the parameters still holds.
+        new.__dict__.update(vars(self) | vars(new))
+        return new
+
+    def __getstate__(self):
+        names = ("parameters", "state", "backend", "statistics")
+        return {name: vars(self)[name] for name in names}
+
+
+@dataclass(frozen=True)
+class StreamResult:
+    """What a pass over some rows of a stream leaves behind.
+
+    ``history`` has, for every piece, the mean log-likelihood of its rows before their batch was
+    learnt, nats; ``batch`` the batch that is not full yet, None if there is none.
+    """
+
+    parameters: Parameters
+    state: SolverState
+    batch: OpenBatch | None
+    history: list[float]
 
 
 def learn_stream(
     backend: Backend,
     parameters: Parameters,
     state: SolverState,
+    batch: OpenBatch | None,
     solver: Solver,
     X: np.ndarray,
     sample_weight: np.ndarray,
@@ -27,22 +84,25 @@ def learn_stream(
     smoothing: Callable[[float], Statistics],
     weight_seen: float,
     log_units: np.ndarray,
-) -> tuple[Parameters, SolverState, list[float]]:
-    """Learn from rows once, in their order, in pieces of at most ``batch_size`` rows.
+) -> StreamResult:
+    """Learn from rows once, in their order.
 
-    A piece that weighs less than a batch is learnt with a smaller step, so that rows that
-    come one by one teach the model as much as rows that come by the hundred.
+    A batch that is not full is learnt with a step that shrinks with its weight; rows that come
+    later join it, and the step is taken again from where the batch began. So the model has always
+    learnt from every row, and batches are the same however the rows are cut into chunks.
 
     Parameters
     ----------
     backend, parameters, state, solver
         What computes, from where to go on, and how.
+    batch : OpenBatch or None
+        What an earlier pass left open.
     X : ndarray of shape (n, n_variables)
         Encoded rows.
     sample_weight : ndarray of shape (n,)
         Positive.
     batch_size : int
-        Rows for which the solver's whole step is meant.
+        Weight, in rows, for which the solver's whole step is meant.
     smoothing : callable
         From the weight of all rows to the pseudo-evidence of an update.
     weight_seen : float
@@ -52,20 +112,40 @@ def learn_stream(
 
     Returns
     -------
-    parameters : Parameters
-    state : SolverState
-    history : list of float
-        Of every piece, the mean log-likelihood of its rows before they were learnt, nats.
+    StreamResult
     """
     history = []
-    # Without a horizon the step is constant.
-    state = replace(state, horizon=None)
     evidence = smoothing(weight_seen)
-    for start, stop in pairwise(batch_bounds(len(X), batch_size)):
-        part = slice(start, stop)
-        statistics = backend.statistics(parameters, X[part], sample_weight[part])
-        state = replace(state, share=min(1.0, statistics.weight / batch_size))
+    start = 0
+    while start < len(X):
+        if batch is None:
+            # Without a horizon the step is constant.
+            nothing = Statistics.zeros(backend.program)
+            batch = OpenBatch(parameters, replace(state, horizon=None), backend, nothing)
+        room = batch_size - batch.statistics.weight
+        part = slice(start, start + _fitting(sample_weight[start:], room))
+        start = part.stop
+        statistics = backend.statistics(batch.prepared, X[part], sample_weight[part])
         total = statistics.log_likelihood + float(np.dot(sample_weight[part], log_units[part]))
         history.append(total / statistics.weight)
-        state, parameters = learn_batch(backend, parameters, state, solver, statistics, evidence)
-    return parameters, replace(state, share=1.0), history
+        batch = batch.joined(statistics)
+        state, parameters = learn_batch(
+            backend,
+            batch.parameters,
+            replace(batch.state, share=min(1.0, batch.statistics.weight / batch_size)),
+            solver,
+            batch.statistics,
+            evidence,
+            batch.top_down if solver.needs_top_down else None,
+        )
+        if batch.statistics.weight >= (1 - 1e-9) * batch_size:
+            batch = None
+    return StreamResult(parameters, state, batch, history)
+
+
+def _fitting(weight: np.ndarray, room: float) -> int:
+    """How many of the next rows fit, one at least."""
+    if len(weight) == 1:
+        return 1
+    ends = np.cumsum(weight)
+    return max(1, int(np.searchsorted(ends, room * (1 + 1e-9), side="right")))

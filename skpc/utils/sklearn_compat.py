@@ -21,6 +21,7 @@ __all__ = [
     "fit_context",
     "has_callbacks",
     "validate_data",
+    "validate_params",
     "with_callbacks",
 ]
 
@@ -34,6 +35,11 @@ except ImportError:  # before 1.9
     def with_callbacks(method):
         """Return the method as it is: there are no callbacks to set up."""
         return method
+
+
+def validate_params(estimator: Any) -> None:
+    """Check the arguments of the constructor against ``_parameter_constraints``."""
+    estimator._validate_params()
 
 
 def has_callbacks(estimator: Any) -> bool:

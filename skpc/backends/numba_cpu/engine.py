@@ -65,28 +65,34 @@ class NumbaBackend(Backend):
 
     # -- the contract -----------------------------------------------------------------
 
-    def log_likelihood(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:
+    def prepared(self, parameters: Parameters | Packed) -> Packed:
+        return parameters if isinstance(parameters, Packed) else self._packed(parameters)
+
+    def log_likelihood(self, parameters: Parameters | Packed, X: np.ndarray) -> np.ndarray:
         out = np.empty(len(X))
-        model = self._packed(parameters)
+        model = self.prepared(parameters)
         step = MAX_LANES * self._lane_tiles * self._tile_panels * PANEL
         for start in range(0, len(X), step):
             rows = X[start : start + step]
-            out[start : start + step] = self._score(parameters, model, rows)
+            out[start : start + step] = self._score(model, rows)
         return out
 
     def statistics(
-        self, parameters: Parameters, X: np.ndarray, sample_weight: np.ndarray | None = None
+        self,
+        parameters: Parameters | Packed,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None = None,
     ) -> Statistics:
         total = Statistics.zeros(self.program)
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
         if weight.shape != (len(X),):
             raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
-        model = self._packed(parameters)
+        model = self.prepared(parameters)
         step = self._max_lanes * self._lane_tiles * self._tile_panels * PANEL
         leaves = np.zeros(self._learning.plan.n_leaf_out)
         for start in range(0, len(X), step):
             part = slice(start, start + step)
-            self._learn(parameters, model, X[part], weight[part], total, leaves)
+            self._learn(model, X[part], weight[part], total, leaves)
         self._unpack_leaves(leaves, total, model)
         return total
 
@@ -160,7 +166,7 @@ class NumbaBackend(Backend):
                 "parameters of the same circuit."
             )
 
-    def _packed(self, parameters: Parameters) -> _Model:
+    def _packed(self, parameters: Parameters) -> Packed:
         self._check(parameters)
         plan = self._scoring.plan
         table = np.zeros(plan.n_packed_table, dtype=self.dtype)
@@ -183,33 +189,45 @@ class NumbaBackend(Backend):
         for group, (_, _, values) in zip(plan.merged, factors, strict=True):
             pack_merged(group, values, table, log2_scale)
         weights = parameters.weights.astype(self.dtype)
-        return _Model((weights, table, log2_scale, coefficients), factors)
+        return Packed(parameters, (weights, table, log2_scale, coefficients), factors)
 
     def _pack_table(self, f: int, probability, part, log2_scale) -> None:
         """Values of every (unit, state) divided by the largest of the input's units."""
-        starts, scale_starts = self._table_starts[f]
+        starts, lengths, scale_index = self._table_places[f]
         states = probability.shape[1]
         top = np.maximum.reduceat(probability, starts, axis=0)
         top[top == 0] = 1.0
-        lengths = np.diff(np.append(starts, len(probability)))
         out = part.reshape(-1, states + 2)
         out[:, :states] = probability / np.repeat(top, lengths, axis=0)
         out[:, states] = 1.0
-        index = scale_starts[:, None] + np.arange(states)
-        log2_scale[index] = np.log2(top)
+        log2_scale[scale_index] = np.log2(top)
 
     @cached_property
-    def _table_starts(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def _table_places(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """First unit and number of units of every input, and where its scales are written."""
         found = {}
-        for f in range(len(self.program.families)):
+        for f, family in enumerate(self.program.families):
+            if family.n_states is None:
+                continue
             vectors = np.flatnonzero(self.program.family == f)
             starts, first = np.unique(self.program.unit_start[vectors], return_index=True)
-            found[f] = starts, self._scoring.plan.instructions[vectors[first], LOG_SCALE]
+            lengths = np.diff(np.append(starts, self.program.family_units[f]))
+            scales = self._scoring.plan.instructions[vectors[first], LOG_SCALE]
+            found[f] = starts, lengths, scales[:, None] + np.arange(family.n_states)
         return found
+
+    @cached_property
+    def _state_statistics(self) -> dict[int, np.ndarray]:
+        """Sufficient statistics of every state of the finite families."""
+        return {
+            f: family.statistics(np.arange(family.n_states, dtype=float)).T
+            for f, family in enumerate(self.program.families)
+            if family.n_states is not None
+        }
 
     # -- scoring ----------------------------------------------------------------------------
 
-    def _score(self, parameters: Parameters, model: _Model, X: np.ndarray) -> np.ndarray:
+    def _score(self, model: Packed, X: np.ndarray) -> np.ndarray:
         n = len(X)
         panels = min(self._tile_panels, -(-n // PANEL))
         tile = panels * PANEL
@@ -240,12 +258,12 @@ class NumbaBackend(Backend):
         out, bound = out[:n], bound[:n]
         damaged = np.flatnonzero(~(bound <= LOST_SHARE))
         if damaged.size:
-            out[damaged] = log_domain.log_likelihood(parameters, X[damaged])
+            out[damaged] = log_domain.log_likelihood(model.parameters, X[damaged])
         return out
 
     # -- learning ---------------------------------------------------------------------------
 
-    def _learn(self, parameters, model, X, weight, total: Statistics, leaves) -> None:
+    def _learn(self, model: Packed, X, weight, total: Statistics, leaves) -> None:
         n = len(X)
         panels = min(self._tile_panels, max(1, -(-n // PANEL)))
         tile = panels * PANEL
@@ -286,9 +304,9 @@ class NumbaBackend(Backend):
                 )
 
         tasks = [partial(lane, i, *cut) for i, cut in enumerate(_cuts(n_tiles, n_lanes))]
-        run_lanes(tasks, allowed_threads(self.n_jobs))
+        run_lanes(tasks, allowed_threads(self.n_jobs) if n_lanes > 1 else 1)
         flows = np.zeros(self.program.n_weights)
-        add_lanes(edges, parameters.weights, flows)
+        add_lanes(edges, model.parameters.weights, flows)
         part_leaves = leaf_out.sum(axis=0)
         leaf_out[...] = 0
         bench.give_accumulators(accumulators)
@@ -305,16 +323,16 @@ class NumbaBackend(Backend):
         kept = used & whole
         total.weight += float(weight[whole].sum())
         total.log_likelihood += float(np.dot(weight[kept], log_likelihood[kept]))
-        damaged = np.flatnonzero(~whole)
-        if damaged.size:
-            extra = log_domain.statistics(parameters, X[damaged], weight[damaged])
+        if not whole.all():
+            damaged = np.flatnonzero(~whole)
+            extra = log_domain.statistics(model.parameters, X[damaged], weight[damaged])
             total.weight += extra.weight
             total.log_likelihood += extra.log_likelihood
             total.flows += extra.flows
             for mine, more in zip(total.leaves, extra.leaves, strict=True):
                 mine += more
 
-    def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, model: _Model) -> None:
+    def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, model: Packed) -> None:
         plan = self._learning.plan
         parts = []
         for leaf in plan.families:
@@ -324,18 +342,18 @@ class NumbaBackend(Backend):
         for group, factors in zip(plan.merged, model.factors, strict=True):
             unpack_merged(group, factors, leaves, total.flows, parts[group.family])
         for leaf, part in zip(plan.families, parts, strict=True):
-            family = self.program.families[leaf.family]
             out = total.leaves[leaf.family]
             if leaf.is_table:
                 out[:, 0] += part.sum(axis=1)
-                out[:, 1:] += part @ family.statistics(np.arange(family.n_states, dtype=float)).T
+                out[:, 1:] += part @ self._state_statistics[leaf.family]
             else:
                 out += part
 
 
-class _Model(NamedTuple):
+class Packed(NamedTuple):
     """Parameters as the kernels read them, and the matrices of merged sums."""
 
+    parameters: Parameters
     arrays: tuple
     factors: list[Factors]
 
