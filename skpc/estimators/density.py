@@ -276,12 +276,13 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         solver = resolve_solver(self.solver)
         goes_on = self.warm_start and hasattr(self, "parameters_")
         with columns_kept(self):
-            table = check_table(self, X, sample_weight, reset=not goes_on)
+            if goes_on:
+                self._check_goes_on(X)
+            table = check_table(self, X, sample_weight, reset=True)
             random_state = check_random_state(self.random_state)
             rng = np.random.default_rng(random_state.randint(2**31))
             whole_table, table = table, canonical(self, table)
             if goes_on:
-                self._check_goes_on()
                 model = self._ready_model()
             else:
                 model = draw_model(self, table, rng)
@@ -304,8 +305,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.converged_ = result.converged
         if not (result.converged or result.interrupted or solver.anneals):
             warnings.warn(
-                f"The likelihood still rose by more than tol={self.tol:g} nats a row within the "
-                f"last {self.n_iter_no_change} of {self.n_iter_} passes; raise max_iter or tol.",
+                f"After {self.n_iter_} passes the likelihood still rises by more than "
+                f"tol={self.tol:g} nats a row; raise max_iter or tol.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -341,7 +342,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             For arguments and values that cannot be learnt from.
         """
         first = not hasattr(self, "parameters_")
-        if first:
+        # scikit-learn looks at arguments once a fit, which takes as long as a small update.
+        if first or self._arguments_read != _read_by_stream(self):
             validate_params(self)
         with columns_kept(self):
             table = check_table(self, X, sample_weight, reset=first)
@@ -351,7 +353,9 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         done = 0 if first else self.n_iter_
         history = [] if first else self.history_
         self._adopt(model, stream, Threshold(self.contamination))
-        history += [EpochRecord(done + i, x, None) for i, x in enumerate(likelihoods, start=1)]
+        new = [EpochRecord(done + i, x, None) for i, x in enumerate(likelihoods, start=1)]
+        # A copy of the estimator may have the same list.
+        history = history + new
         if len(history) > 2 * MOST_RECORDS:
             history = history[-MOST_RECORDS:]
         self.history_ = history
@@ -370,17 +374,27 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             stream = new_stream(self, kinds, rng, is_open)
         return stream
 
-    def _check_goes_on(self) -> None:
+    def _check_goes_on(self, X) -> None:
         """What warm_start keeps must not have been changed."""
+        way_out = "set warm_start=False to learn a new circuit."
         now = _drawn_by(self)
-        changed = [name for name in now if now[name] != self._drawn_by[name]]
+        for name, before in self._drawn_by.items():
+            if now[name] != before:
+                raise ValueError(
+                    f"{name} changed from {before} to {now[name]} since the last fit, but "
+                    f"warm_start=True goes on with the circuit of that fit; {way_out}"
+                )
         if isinstance(self.structure, Circuit) and self.structure is not self.circuit_:
-            changed.append("structure")
-        if changed:
             raise ValueError(
-                f"{', '.join(changed)} changed since the last fit, but warm_start=True goes on "
-                "with the circuit of that fit; set warm_start=False to learn a new one."
+                "structure is another circuit than in the last fit, with which warm_start=True "
+                f"goes on; {way_out}"
             )
+        try:
+            check_rows(self, X, reset=False)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} warm_start=True keeps the columns of the last fit; {way_out}"
+            ) from error
 
     def _ready_model(self) -> Model:
         # It may have been changed by set_params.
@@ -389,7 +403,11 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
     def _adopt(self, model: Model, stream: Stream | None, threshold: Threshold) -> None:
         """Take over what was learnt; nothing in here can fail halfway."""
-        self.__dict__.update(fitted_attributes(model, stream, threshold), _drawn_by=_drawn_by(self))
+        self.__dict__.update(
+            fitted_attributes(model, stream, threshold),
+            _drawn_by=_drawn_by(self),
+            _arguments_read=_read_by_stream(self),
+        )
 
     # -- scoring ------------------------------------------------------------------------
 
@@ -507,3 +525,8 @@ def _drawn_by(estimator: PCDensityEstimator) -> dict[str, str]:
     """The arguments that decide over the circuit, as text."""
     names = ("n_components", "structure", "categorical_features", "handle_unknown")
     return {name: repr(getattr(estimator, name)) for name in names}
+
+
+def _read_by_stream(estimator: PCDensityEstimator) -> tuple:
+    """The arguments that ``partial_fit`` of a fitted estimator reads, but for the solver."""
+    return estimator.alpha, estimator.batch_size, estimator.contamination

@@ -29,7 +29,7 @@ from ..training import (
     train,
 )
 from .encoding import IdentityEncoder, TableEncoder
-from .tables import Table, chunks, column_name, merged_rows
+from .tables import Table, chunks, merged_rows
 
 #: float64 is used while rows times edges stay below this: about a second of work.
 FLOAT64_WORK = 2e7
@@ -105,6 +105,9 @@ class Model:
             rows = self.encoder.transform(X[part], part.start, names)
             out[part] = self.backend.log_likelihood(self.parameters, rows)
             out[part] += self.encoder.log_jacobian(X[part])
+            if X.dtype.kind == "f":
+                # The sum over everything is one, whatever was rounded on the way.
+                out[part][np.isnan(X[part]).all(axis=1)] = 0.0
         return out
 
     def __getstate__(self):
@@ -144,8 +147,6 @@ def draw_model(
     X, weight, kinds = table
     by_hand = isinstance(estimator.structure, Circuit)
     structure = estimator.structure if by_hand else resolve_structure(estimator.structure)
-    if by_hand:
-        _check_circuit(estimator, structure, X)
     encoder = (IdentityEncoder if by_hand else TableEncoder)(estimator.handle_unknown)
     encoder.fit(
         X,
@@ -288,7 +289,9 @@ def categorical_mask(named: Any, n_columns: int) -> np.ndarray | None:
             )
         return asked
     mask = np.zeros(n_columns, dtype=bool)
-    if asked.size and (asked.dtype.kind not in "iu" or asked.min() < 0 or asked.max() >= n_columns):
+    if asked.ndim != 1 or (
+        asked.size and (asked.dtype.kind not in "iu" or asked.min() < 0 or asked.max() >= n_columns)
+    ):
         raise ValueError(
             f"categorical_features={named!r} must hold column numbers from 0 to "
             f"{n_columns - 1}, or be a mask of {n_columns} booleans."
@@ -328,20 +331,6 @@ def _source(table, encoder, index):
         total += float(units.sum() if weight is None else units @ weight[rows])
     source.log_units = total / source.total_weight
     return source
-
-
-def _check_circuit(estimator, circuit: Circuit, X: np.ndarray) -> None:
-    """Refuse tables that a hand-made circuit cannot take."""
-    if circuit.n_variables != X.shape[1]:
-        raise ValueError(
-            f"X has {X.shape[1]} columns, but the circuit given as structure is over "
-            f"{circuit.n_variables}."
-        )
-    for variable, family in {(leaf.variable, leaf.distribution): 0 for leaf in circuit.inputs}:
-        try:
-            family.validate(X[:, variable])
-        except ValueError as error:
-            raise ValueError(f"Column {column_name(estimator, variable)!r}: {error}") from error
 
 
 def _dtype(asked: str, program: Program, n_rows: int) -> str:

@@ -42,6 +42,8 @@ def write_model(
     Warns of constructor arguments ``params`` that a file cannot hold.
     """
     target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"{str(target)!r} is a folder; give the name of a file in it.")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist; make it first.")
     arrays: dict[str, np.ndarray] = {}

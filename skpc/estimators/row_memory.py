@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import copy
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,8 +21,8 @@ class RowMemory:
     Parameters
     ----------
     capacity : int
-    rng : numpy.random.Generator
-        For the keys; a memory shares it with those that are made from it.
+    seed : int
+        Of the keys.
 
     Attributes
     ----------
@@ -39,15 +40,13 @@ class RowMemory:
        Processing Letters 97, 2006.
     """
 
-    def __init__(self, capacity: int, rng: np.random.Generator) -> None:
+    def __init__(self, capacity: int, seed: int) -> None:
         self.capacity = capacity
-        self.rng = rng
+        self.seed = seed
         self.n = 0
         self.n_seen = 0
         self.weight_seen = 0.0
-        self._rows: np.ndarray | None = None
-        self._weight = np.empty(0)
-        self._keys = np.empty(0)
+        self._space = _Space(np.empty((0, 0)), np.empty(0), np.empty(0))
         #: Above it no key of a full memory lies.
         self._worst = np.inf
 
@@ -58,89 +57,106 @@ class RowMemory:
 
     @property
     def X(self) -> np.ndarray:
-        if self._rows is None:
-            raise ValueError("the memory holds no row.")
-        return self._rows[: self.n]
+        return self._space.rows[: self.n]
 
     @property
     def sample_weight(self) -> np.ndarray:
-        return self._weight[: self.n] if self.is_whole else np.ones(self.n)
+        return self._space.weight[: self.n] if self.is_whole else np.ones(self.n)
 
     def added(self, X: np.ndarray, sample_weight: np.ndarray) -> RowMemory:
         """The memory after these rows; their weights are positive."""
-        new = RowMemory.__new__(RowMemory)
-        new.__dict__.update(self.__dict__)
+        new = copy.copy(self)
         new.n_seen += len(X)
         new.weight_seen += float(sample_weight.sum())
+        keys = self._next_keys(sample_weight)
         free = self.capacity - self.n
         if len(X) <= free:
-            new._append(X, sample_weight, self.rng.standard_exponential(len(X)) / sample_weight)
+            new._append(X, sample_weight, keys)
             return new
-        keys = self.rng.standard_exponential(len(X)) / sample_weight
         if free == 0:
             # Most rows of a long stream end here, and nothing is copied.
             better = keys < self._worst
             if not better.any():
                 return new
             X, sample_weight, keys = X[better], sample_weight[better], keys[better]
-        rows = _joined(self._rows, self.n, X)
-        weight = np.concatenate([self._weight[: self.n], sample_weight])
-        keys = np.concatenate([self._keys[: self.n], keys])
+        rows, weight, old_keys = self._space.cut(self.n)
+        rows = np.concatenate([rows, X]) if self.n else X
+        weight = np.concatenate([weight, sample_weight])
+        keys = np.concatenate([old_keys, keys])
         kept = np.sort(np.argpartition(keys, self.capacity - 1)[: self.capacity])
-        new.n, new._rows, new._weight, new._keys = len(kept), rows[kept], weight[kept], keys[kept]
-        new._worst = float(new._keys.max())
+        new._take(rows[kept], weight[kept], keys[kept])
         return new
 
+    def _next_keys(self, sample_weight: np.ndarray) -> np.ndarray:
+        """Keys of the next rows: the seed and the number of a row decide."""
+        draws = np.random.Generator(np.random.PCG64(self.seed).advance(self.n_seen))
+        return -np.log1p(-draws.random(len(sample_weight))) / sample_weight
+
+    def _take(self, rows: np.ndarray, weight: np.ndarray, keys: np.ndarray) -> None:
+        self.n = len(rows)
+        self._space = _Space(rows, weight, keys, self.n)
+        self._worst = float(keys.max(initial=0.0))
+
     def _append(self, X: np.ndarray, sample_weight: np.ndarray, keys: np.ndarray) -> None:
-        """Put rows behind the last one, in space that no older memory looks at."""
+        """Put rows behind the last one, in space that no other memory looks at."""
         end = self.n + len(X)
-        fits = (
-            self._rows is not None
-            and len(self._rows) >= end
-            and np.result_type(self._rows, X) == self._rows.dtype
-        )
-        if not fits:
+        if not self._space.has_room(self.n, end, X.dtype):
+            rows, weight, old_keys = self._space.cut(self.n)
             # Twice the space, so that a stream of single rows copies each a few times only.
-            space = min(self.capacity, max(end, 2 ** math.ceil(math.log2(max(1, 2 * end)))))
-            rows = _joined(self._rows, self.n, X[:0])
-            self._rows = np.empty((space, X.shape[1]), np.result_type(rows, X))
-            self._rows[: self.n] = rows
-            self._weight, self._keys = (
-                np.concatenate([a[: self.n], np.zeros(space - self.n)])
-                for a in (self._weight, self._keys)
-            )
-        assert self._rows is not None
-        self._rows[self.n : end] = X
-        self._weight[self.n : end] = sample_weight
-        self._keys[self.n : end] = keys
+            size = min(self.capacity, 2 * end)
+            dtype = np.result_type(rows, X) if self.n else X.dtype
+            space = _Space(np.empty((size, X.shape[1]), dtype), np.empty(size), np.empty(size))
+            if self.n:
+                space.write(0, rows, weight, old_keys)
+            self._space = space
+        self._space.write(self.n, X, sample_weight, keys)
         self.n = end
-        self._worst = float(self._keys[:end].max())
+        self._worst = max(float(keys.max()), self._worst if end > len(X) else 0.0)
 
     # -- files ----------------------------------------------------------------------------
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict]:
         """Arrays and a JSON-able header."""
-        arrays = {"rows": self.X, "weight": self._weight[: self.n], "keys": self._keys[: self.n]}
-        header = {
-            "capacity": self.capacity,
-            "n_seen": self.n_seen,
-            "weight_seen": self.weight_seen,
-            "rng": self.rng.bit_generator.state,
-        }
-        return arrays, header
+        rows, weight, keys = self._space.cut(self.n)
+        names = ("capacity", "seed", "n_seen", "weight_seen")
+        return {"rows": rows, "weight": weight, "keys": keys}, {k: getattr(self, k) for k in names}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], header: dict) -> RowMemory:
         """What :meth:`to_arrays` wrote."""
-        rng = np.random.default_rng()
-        rng.bit_generator.state = header["rng"]
-        new = cls(int(header["capacity"]), rng)
-        new._rows, new._weight, new._keys = arrays["rows"], arrays["weight"], arrays["keys"]
-        new.n, new.n_seen = len(new._rows), int(header["n_seen"])
-        new._worst = float(new._keys.max(initial=0.0))
-        new.weight_seen = float(header["weight_seen"])
+        new = cls(int(header["capacity"]), int(header["seed"]))
+        new.n_seen, new.weight_seen = int(header["n_seen"]), float(header["weight_seen"])
+        new._take(arrays["rows"], arrays["weight"], arrays["keys"])
         return new
 
 
-def _joined(rows: np.ndarray | None, n: int, X: np.ndarray) -> np.ndarray:
-    return X if rows is None else np.concatenate([rows[:n], X])
+@dataclass
+class _Space:
+    """Rows, weights and keys with room behind them, which several memories may share.
+
+    ``used`` is the end of what any of them has written: whoever ends there may write on.
+    """
+
+    rows: np.ndarray
+    weight: np.ndarray
+    keys: np.ndarray
+    used: int = 0
+
+    def has_room(self, start: int, end: int, dtype: np.dtype) -> bool:
+        return (
+            self.used == start
+            and len(self.rows) >= end
+            and np.result_type(self.rows, dtype) == self.rows.dtype
+            # Not when mapped from a file.
+            and self.rows.flags.writeable
+            and self.weight.flags.writeable
+            and self.keys.flags.writeable
+        )
+
+    def cut(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.rows[:n], self.weight[:n], self.keys[:n]
+
+    def write(self, start: int, rows: np.ndarray, weight: np.ndarray, keys: np.ndarray) -> None:
+        self.used = start + len(rows)
+        part = slice(start, self.used)
+        self.rows[part], self.weight[part], self.keys[part] = rows, weight, keys

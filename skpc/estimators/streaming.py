@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,7 +49,7 @@ class Stream:
 
 def new_stream(estimator: Any, kinds: list[str], rng: np.random.Generator, is_open: bool) -> Stream:
     """A stream before its first row."""
-    memory = RowMemory(estimator.structure_rows, np.random.default_rng(int(rng.integers(2**31))))
+    memory = RowMemory(estimator.structure_rows, int(rng.integers(2**31)))
     return Stream(memory, kinds, is_open, 1, int(rng.integers(2**31)))
 
 
@@ -88,6 +89,7 @@ def learn_chunk(
 
 
 def _learn_rows(estimator, model, stream, X, weight):
+    seen = stream.memory.weight_seen
     stream = replace(stream, memory=stream.memory.added(X, weight))
     if model is None and not stream.is_open:
         # A circuit made by hand needs no look at the data but for its start values.
@@ -108,9 +110,10 @@ def _learn_rows(estimator, model, stream, X, weight):
         resolve_solver(estimator.solver),
         rows,
         weight,
-        batch_size=default_batch_size(estimator.batch_size, stream.memory.n_seen),
+        # The same for all rows: what a batch is must not depend on the chunks.
+        batch_size=default_batch_size(estimator.batch_size, sys.maxsize),
         smoothing=partial(model.smoothing, estimator.alpha),
-        weight_seen=stream.memory.weight_seen,
+        weight_seen=seen,
         log_units=model.encoder.log_jacobian(X),
     )
     return model.learnt(result.parameters, result.state, result.batch), stream, result.history

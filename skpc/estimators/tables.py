@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..utils.sklearn_compat import check_sample_weight, validate_data
+from ..circuit import Circuit
+from ..utils.sklearn_compat import validate_data
 
 #: Rows that are looked at or encoded at once, so that scoring needs little memory.
 CHUNK_ROWS = 1 << 14
@@ -97,16 +98,19 @@ def check_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
             table = validate_data(
                 estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False
             )
-        except (ValueError, TypeError) as error:
-            _refuse_words(X, error)
+        except (ValueError, TypeError, OverflowError) as error:
+            refuse_cells(X, error)
             raise
     if table.dtype.kind == "f":
+        if table.dtype.itemsize > 8:
+            with np.errstate(over="ignore"):
+                table = table.astype(np.float64)
         for part in chunks(len(table)):
             if np.isinf(table[part]).any():
                 _refuse_infinite(estimator, table)
     elif table.dtype.kind not in "biu":
         refusal = ValueError(f"X has dtype {table.dtype}; real numbers are needed.")
-        _refuse_words(X, refusal)
+        refuse_cells(X, refusal)
         raise refusal
     return table
 
@@ -124,18 +128,82 @@ def check_table(estimator: Any, X: Any, sample_weight: Any, reset: bool) -> Tabl
     rows = check_rows(estimator, X, reset)
     if kinds is None:
         kinds = [rows.dtype.kind] * rows.shape[1]
-    if sample_weight is None:
-        return Table(rows, None, kinds)
-    weight = check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-    used = weight > 0
-    if not used.any():
+    weight = None if sample_weight is None else check_weight(sample_weight, len(rows))
+    if isinstance(estimator.structure, Circuit):
+        _check_cells(estimator, rows, weight)
+    if weight is not None and not weight.all():
+        rows, weight = rows[weight > 0], weight[weight > 0]
+    return Table(rows, weight, kinds)
+
+
+def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
+    """Weights as a float64 array, one a row: finite, none negative, not all zero.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    try:
+        given = np.asarray(sample_weight)
+        if given.dtype.kind == "c":
+            raise ValueError(f"sample_weight has dtype {given.dtype}; real numbers are needed.")
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("sample_weight"):
+            raise
+        shown = sample_weight if np.ndim(sample_weight) == 0 else next(iter(sample_weight))
+        raise ValueError(
+            f"sample_weight={shown!r} must be None, a number or one number a row ({error})."
+        ) from error
+    if weight.ndim == 0:
+        weight = np.full(n_rows, weight)
+    if weight.ndim != 1:
+        raise ValueError(
+            f"Sample weights must be 1D array or scalar, got {weight.ndim}D array. Give "
+            "sample_weight as one number a row."
+        )
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number a row of X."
+        )
+    wrong = ~(np.isfinite(weight) & (weight >= 0))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"sample_weight has {int(wrong.sum())} negative, infinite or NaN values (first "
+            f"{weight[row]} at row {row}); weights must be finite and not negative, 0 leaves a row "
+            "out."
+        )
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if total == 0:
         raise ValueError(
             "sample_weight is zero for every row; one must be positive. Pass None to count every "
             "row once."
         )
-    if not used.all():
-        rows, weight = rows[used], weight[used]
-    return Table(rows, weight, kinds)
+    if not np.finfo(np.float64).tiny / np.finfo(np.float64).eps <= total < np.inf:
+        raise ValueError(
+            f"sample_weight has the sum {total}; multiply the weights by a number that brings it "
+            "between 1e-290 and 1e308."
+        )
+    return weight
+
+
+def _check_cells(estimator: Any, X: np.ndarray, weight: np.ndarray | None) -> None:
+    """Refuse tables that a circuit made by hand cannot take."""
+    circuit = estimator.structure
+    if circuit.n_variables != X.shape[1]:
+        raise ValueError(
+            f"X has {X.shape[1]} columns, but the circuit given as structure is over "
+            f"{circuit.n_variables}."
+        )
+    for variable, family in {(leaf.variable, leaf.distribution): 0 for leaf in circuit.inputs}:
+        cells = X[:, variable] if weight is None else np.where(weight > 0, X[:, variable], np.nan)
+        try:
+            family.validate(cells)
+        except ValueError as error:
+            raise ValueError(f"Column {column_name(estimator, variable)!r}: {error}") from error
 
 
 @contextmanager
@@ -175,18 +243,43 @@ def _is_checked(estimator: Any, X: Any) -> bool:
     )
 
 
-def _refuse_words(X: Any, error: ValueError | TypeError) -> None:
-    """Raise ``error`` again with the first column that holds no numbers, if there is one."""
+def refuse_cells(X: Any, error: Exception) -> None:
+    """Raise ``error`` again in words that name what is wrong with X, if that can be found."""
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    if "omplex" in str(error) or "1j" in repr(X)[:200]:
+        dtype = getattr(np.asarray(X), "dtype", "complex")
+        raise ValueError(
+            f"Complex data not supported: X has dtype {dtype}; pass real numbers, for example real "
+            "and imaginary parts as two columns."
+        ) from None
+    lengths = _row_lengths(X)
+    if len(set(lengths)) > 1:
+        other = next(i for i, length in enumerate(lengths) if length != lengths[0])
+        raise ValueError(
+            f"X has rows of different lengths ({lengths[0]}, but {lengths[other]} at row {other}); "
+            "give every row the same number of cells, NaN for missing."
+        ) from error
     found = _first_word(X)
     if found is None:
         return
     name, cell = found
-    kind = TypeError if isinstance(error, TypeError) else ValueError
+    if isinstance(cell, int):
+        raise ValueError(
+            f"Column {name!r} holds a number too large for float64; remove or scale it, or pass "
+            "NaN for missing."
+        ) from error
     raise kind(
         f"Column {name!r} holds {cell!r}, which is not a number ({error}). Encode the column "
         "as integers, for example with sklearn.preprocessing.OrdinalEncoder, and name it in "
         "categorical_features; pass NaN for missing."
     ) from error
+
+
+def _row_lengths(X: Any) -> list[int]:
+    """Of lists of lists; empty for anything else."""
+    if not isinstance(X, list | tuple):
+        return []
+    return [len(row) for row in X if isinstance(row, list | tuple)]
 
 
 def _first_word(X: Any) -> tuple[Any, Any] | None:
@@ -211,7 +304,7 @@ def _first_word(X: Any) -> tuple[Any, Any] | None:
 def _is_number(cell: Any) -> bool:
     try:
         np.array([cell], dtype=object).astype(np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return False
     return True
 

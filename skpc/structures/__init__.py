@@ -29,7 +29,7 @@ def resolve_structure(structure):
     Raises
     ------
     ValueError
-        If it is neither.
+        If it is neither, or has settings that cannot work.
 
     Examples
     --------
@@ -40,7 +40,9 @@ def resolve_structure(structure):
     HCLT(n_components=8)
     """
     if isinstance(structure, Structure):
-        return clone(structure)
+        made = clone(structure)
+        made.check()
+        return made
     if isinstance(structure, str) and structure in STRUCTURES:
         return STRUCTURES[structure]()
     names = ", ".join(repr(name) for name in sorted(STRUCTURES))

@@ -34,6 +34,12 @@ class Structure(BaseEstimator, ABC):
         Circuit
         """
 
+    def check(self) -> None:
+        """Raise ValueError for a setting that cannot work, before any work is done."""
+        own = getattr(self, "n_components", None)
+        if own is not None:
+            self.resolve_n_components(own)
+
     def resolve_n_components(self, n_components):
         """The structure's own number of latent states, or else the given one.
 
@@ -52,6 +58,12 @@ class Structure(BaseEstimator, ABC):
         """
         own = getattr(self, "n_components", None)
         number = n_components if own is None else own
-        if not (isinstance(number, (int, np.integer)) and number >= 1):
+        if not is_whole(number, 1):
             raise ValueError(f"n_components={number!r} must be an integer of at least 1.")
         return int(number)
+
+
+def is_whole(number, smallest):
+    """Whether this is a whole number, not a truth value, of at least `smallest`."""
+    whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+    return whole and number >= smallest

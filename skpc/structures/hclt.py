@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..circuit import Circuit, Input, Product, Sum
-from .base import Structure
+from .base import Structure, is_whole
 from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
 from .column_codes import check_weight
 from .mutual_information import affordable_rows, pairwise_mutual_information
@@ -60,6 +60,15 @@ class HCLT(Structure):
         self.n_bins = n_bins
         self.max_rows = max_rows
 
+    def check(self):
+        super().check()
+        if not (self.n_bins == "auto" or is_whole(self.n_bins, 2)):
+            raise ValueError(f"n_bins={self.n_bins!r} must be 'auto' or an integer of at least 2.")
+        if not (self.max_rows is None or self.max_rows == "auto" or is_whole(self.max_rows, 1)):
+            raise ValueError(
+                f"max_rows={self.max_rows!r} must be 'auto', None or an integer of at least 1."
+            )
+
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Learn the tree and make its circuit.
 
@@ -97,17 +106,14 @@ class HCLT(Structure):
         array of shape (n_variables - 1, 2), int
             Edges.
         """
+        self.check()
         n_states = [distribution.n_states for distribution in distributions]
         if self.max_rows == "auto":
             max_rows = affordable_rows(n_states, self.n_bins)
         elif self.max_rows is None:
             max_rows = np.inf
-        elif isinstance(self.max_rows, (int, np.integer)) and self.max_rows >= 1:
-            max_rows = self.max_rows
         else:
-            raise ValueError(
-                f"max_rows={self.max_rows!r} must be 'auto', None or an integer of at least 1."
-            )
+            max_rows = self.max_rows
         kept, weight = check_weight(sample_weight, len(X))
         if weight.size > max_rows:
             draws = stratified_row_sample(weight, max_rows, check_random_state(random_state))

@@ -106,7 +106,7 @@ def learn_stream(
     smoothing : callable
         From the weight of all rows to the pseudo-evidence of an update.
     weight_seen : float
-        Weight of all rows so far, these included.
+        Weight of all rows before these.
     log_units : ndarray of shape (n,)
         Log density of the user's units over that of encoded rows, nats.
 
@@ -115,7 +115,6 @@ def learn_stream(
     StreamResult
     """
     history = []
-    evidence = smoothing(weight_seen)
     start = 0
     while start < len(X):
         if batch is None:
@@ -125,6 +124,7 @@ def learn_stream(
         room = batch_size - batch.statistics.weight
         part = slice(start, start + _fitting(sample_weight[start:], room))
         start = part.stop
+        weight_seen += float(sample_weight[part].sum())
         statistics = backend.statistics(batch.prepared, X[part], sample_weight[part])
         total = statistics.log_likelihood + float(np.dot(sample_weight[part], log_units[part]))
         history.append(total / statistics.weight)
@@ -135,7 +135,7 @@ def learn_stream(
             replace(batch.state, share=min(1.0, batch.statistics.weight / batch_size)),
             solver,
             batch.statistics,
-            evidence,
+            smoothing(weight_seen),
             batch.top_down if solver.needs_top_down else None,
         )
         if batch.statistics.weight >= (1 - 1e-9) * batch_size:

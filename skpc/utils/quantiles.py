@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Shares of a sum are compared with this relative tolerance: 0.1 · 30 is not 3 in binary.
+#: Shares of a sum are compared with this relative tolerance: 0.07 · 100 is not 7 in binary.
 _ROUNDING = 1e-12
 
 

@@ -10,14 +10,12 @@ from typing import Any
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import validate_data
 
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
     "StrOptions",
-    "check_sample_weight",
     "fit_context",
     "has_callbacks",
     "validate_data",
