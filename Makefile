@@ -1,4 +1,5 @@
-# make demo | make test | make lint: each sets up .venv first and needs only Python 3.11 or newer.
+# make demo | make test | make test-oldest | make lint: each sets up .venv first and needs only Python
+# 3.11 or newer.
 #
 #   make PYTHON=/path/to/python3 ...   build .venv on this interpreter, not the newest one found
 #   make test TORCH=                   without PyTorch; the tests that need it skip
@@ -14,7 +15,7 @@ TORCH ?= torch==2.13.0
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 
 .NOTPARALLEL:
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-oldest lint clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -25,6 +26,10 @@ demo: $(VENV)/.installed-demo
 test: $(VENV)/.installed-test $(if $(TORCH),$(VENV)/.installed-$(TORCH))
 	$(PY) -m pytest $(PYTEST_FLAGS)
 
+# The estimators with the oldest scikit-learn that is supported, in an environment of its own.
+test-oldest: $(VENV)-oldest/.installed
+	$(VENV)-oldest/bin/python -m pytest $(PYTEST_FLAGS) tests/estimators tests/common tests/utils
+
 lint: $(VENV)/.installed-lint
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -32,7 +37,7 @@ lint: $(VENV)/.installed-lint
 	$(VENV)/bin/lint-imports
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_output .*_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest build dist *.egg-info demo_output .*_cache .hypothesis
 	find skpc tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment remembers which checkout it was made for, since a copied one would go on
@@ -60,6 +65,13 @@ $(VENV)/.installed-test: | $(if $(TORCH),$(VENV)/.installed-$(TORCH))
 $(VENV)/.installed-demo $(VENV)/.installed-test $(VENV)/.installed-lint: $(VENV)/.made-for $(METADATA)
 	@echo "Installing skpc[$(extras)] into $(VENV); the first time takes some minutes"
 	$(INSTALL) --editable '.[$(extras)]'
+	@touch $@
+
+$(VENV)-oldest/.installed: $(VENV)/.made-for $(METADATA)
+	@echo "Installing skpc[test] with scikit-learn 1.6 into $(VENV)-oldest"
+	$(PY) -m venv --clear $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[test]' 'scikit-learn==1.6.*'
 	@touch $@
 
 ifneq ($(TORCH),)

@@ -227,7 +227,7 @@ def frame(table, **changed):
 WORD = r"Column 1 holds 'Paris', which is not a number.*OrdinalEncoder.*categorical_features.*NaN"
 TABLES = {
     "one axis": (lambda: X[0], "Expected 2D array, got 1D array.*Reshape your data"),
-    "three axes": (lambda: X[None], "Found array with dim 3.* dim <= 2"),
+    "three axes": (lambda: X[None], "Found array with dim 3.*<= 2"),
     "a number": (lambda: 3.0, "Expected 2D array, got scalar"),
     "None": (lambda: None, "Expected 2D array, got scalar"),
     "no rows": (lambda: X[:0], r"0 sample\(s\) \(shape=\(0, 4\)\) while a minimum of 1"),
