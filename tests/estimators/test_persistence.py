@@ -1,6 +1,9 @@
 import json
+import os
 import pickle
+import signal
 import stat
+import time
 import warnings
 
 import numpy as np
@@ -248,3 +251,24 @@ def test_numbers_that_are_not_finite_are_not_called_a_shape(path):
     rewrite(path, lambda arrays, header: arrays.update({"weights": arrays["weights"] * np.nan}))
     with pytest.raises(ValueError, match="weights holds NaN or infinite values"):
         skpc.load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals")
+def test_a_process_killed_while_it_saves_leaves_a_whole_file(fitted, table, tmp_path):
+    """The old file, or the new one: a child writes two models in turn until it is killed."""
+    other = make(n_components=5, random_state=1).fit(table)
+    scores = {model.score(table) for model in (fitted, other)}
+    path, found = tmp_path / "model", set()
+    fitted.save(path)
+    for milliseconds in np.linspace(3, 40, 12):
+        child = os.fork()
+        if child == 0:
+            while True:
+                other.save(path)
+                fitted.save(path)
+        time.sleep(milliseconds / 1000)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        found.add(skpc.load(path).score(table))
+    assert found <= scores
+    assert len(found) == len(scores) == 2
