@@ -46,8 +46,7 @@ def forward(parameters: Parameters, X: np.ndarray) -> list[np.ndarray]:
         if program.op[v] == INPUT:
             f, start = program.family[v], program.unit_start[v]
             mean = parameters.leaves[f][start : start + program.units[v]]
-            x = np.asarray(X[:, program.variable[v]], dtype=np.float64)
-            values.append(program.families[f].log_density(mean, x).T)
+            values.append(program.families[f].log_density(mean, program.cells(v, X)).T)
         elif program.op[v] == PRODUCT:
             values.append(np.sum([values[c] for c in args[:, 0]], axis=0))
         else:
@@ -73,7 +72,11 @@ def _chunk_statistics(parameters: Parameters, X: np.ndarray, weight: np.ndarray)
     for v in range(program.n_vectors - 1, -1, -1):
         args = program.args[program.arg_start[v] : program.arg_start[v + 1]]
         if program.op[v] == INPUT:
-            _leaf_statistics(program, v, X, np.exp(flows[v]), out)
+            f, start = program.family[v], program.unit_start[v]
+            mine = slice(start, start + program.units[v])
+            out.leaves[f][mine] += program.families[f].flow_statistics(
+                parameters.leaves[f][mine], program.cells(v, X), np.exp(flows[v])
+            )
         elif program.op[v] == PRODUCT:
             for c in args[:, 0]:
                 flows[c] = np.logaddexp(flows[c], flows[v])
@@ -107,15 +110,6 @@ def _chunk_statistics(parameters: Parameters, X: np.ndarray, weight: np.ndarray)
                     part = flows[c][:, start : start + shape[1]]
                     flows[c][:, start : start + shape[1]] = np.logaddexp(part, down)
     return out
-
-
-def _leaf_statistics(program: Program, v: int, X, flow: np.ndarray, out: Statistics) -> None:
-    f, start = program.family[v], program.unit_start[v]
-    x = np.asarray(X[:, program.variable[v]], dtype=np.float64)
-    seen = ~np.isnan(x)
-    rows = out.leaves[f][start : start + program.units[v]]
-    rows[:, 0] += flow[seen].sum(axis=0)
-    rows[:, 1:] += (program.families[f].statistics(x[seen]) @ flow[seen]).T
 
 
 def _blocks(program: Program, v: int, args, values) -> Iterator[tuple]:

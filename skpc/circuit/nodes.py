@@ -36,12 +36,13 @@ class Node:
 
 
 class Input(Node):
-    """``n_units`` members of one family of distributions over one variable.
+    """``n_units`` members of one family of distributions over one variable, or a group.
 
     Parameters
     ----------
-    variable : int
-        Column of the data, from 0.
+    variables : int or sequence of int
+        Column of the data, from 0; the columns of the group for a family over several, such as
+        ``MultivariateGaussian(3)``.
     distribution : Distribution or str
         The family, e.g. ``Bernoulli()``, ``Categorical(5)``, ``Gaussian()``, or the name of
         one whose fields all have defaults: ``"bernoulli"``, ``"gaussian"``.
@@ -61,17 +62,25 @@ class Input(Node):
 
     def __init__(
         self,
-        variable: int,
+        variables: int | Sequence[int],
         distribution: Distribution | str,
         n_units: int = 1,
         *,
         mean: Any = None,
         share: Input | None = None,
     ) -> None:
-        self.variable = _index(variable, "variable")
         self.distribution = family = resolve_distribution(distribution)
+        given = [variables] if np.ndim(variables) == 0 else list(variables)  # type: ignore
+        self.variables = tuple(_index(v, "variable") for v in given)
+        if len(self.variables) != family.n_variables:
+            raise ValueError(
+                f"variables={variables!r} are {len(self.variables)} columns, but {family!r} is a "
+                f"distribution of {family.n_variables}."
+            )
+        if len(set(self.variables)) < len(self.variables):
+            raise ValueError(f"variables={variables!r} names a column twice.")
         self.n_units = _count(n_units, "n_units")
-        self.scope = frozenset((self.variable,))
+        self.scope = frozenset(self.variables)
         self.share = _shared(self, share)
         if share is not None and share.distribution != family:
             raise ValueError(
@@ -79,6 +88,11 @@ class Input(Node):
                 f"{family!r}; shared parameters need one family."
             )
         self.mean = None if mean is None else _mean(mean, family, self.n_units)
+
+    @property
+    def variable(self) -> int:
+        """The column, or the first one of a group."""
+        return self.variables[0]
 
     def _fields(self) -> str:
         return f"{self.distribution!r}, n_units={self.n_units}"

@@ -84,7 +84,9 @@ class Program:
     row_start : ndarray of shape (n_vectors,)
         First normaliser row of a sum, -1 otherwise.
     variable, family, unit_start : ndarray of shape (n_vectors,)
-        Of inputs, -1 otherwise: the column, the family, the first unit in its family.
+        Of inputs, -1 otherwise: the (first) column, the family, the first unit in its family.
+    columns : list of ndarray of int
+        All columns of every input, empty for other vectors.
     groups : list of WeightGroup
     families : list of Distribution
     family_units : list of int
@@ -148,6 +150,7 @@ class Program:
         index: dict[Any, int] = {}
         place: dict[int, tuple[int, int]] = {}
         self.variable = np.full(self.n_vectors, -1, dtype=np.int64)
+        self.columns = [np.zeros(0, dtype=np.int64)] * self.n_vectors
         self.family = np.full(self.n_vectors, -1, dtype=np.int64)
         self.unit_start = np.full(self.n_vectors, -1, dtype=np.int64)
         for node in sorted(circuit.inputs, key=lambda i: i.share is not None):
@@ -163,6 +166,7 @@ class Program:
                 place[id(node)] = place[id(node.share)]
             v = self._vector[id(node)]
             self.variable[v] = node.variable
+            self.columns[v] = np.array(node.variables, dtype=np.int64)
             self.family[v], self.unit_start[v] = place[id(node)]
 
     def _place_weights(self, circuit: Circuit) -> None:
@@ -277,6 +281,13 @@ class Program:
     def vector_of(self, node: Node) -> int:
         """Number of the vector that holds a node's values."""
         return self._vector[id(node)]
+
+    def cells(self, v: int, X: np.ndarray) -> np.ndarray:
+        """What input v reads of some rows: (n,) numbers, or (n, n_variables) for a group."""
+        columns = self.columns[v]
+        if self.families[self.family[v]].n_variables == 1:
+            return np.asarray(X[:, columns[0]], dtype=np.float64)
+        return np.asarray(X[:, columns], dtype=np.float64)
 
     def input_slice(self, node: Input) -> tuple[int, slice]:
         """Family of an input and where its units lie in the family's array."""

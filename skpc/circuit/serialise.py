@@ -21,15 +21,16 @@ def circuit_to_arrays(circuit: Circuit) -> tuple[dict[str, np.ndarray], dict[str
     number = {id(n): i for i, n in enumerate(circuit.nodes)}
     families: list[Any] = []
     rows, children, starts = [], [], [0]
+    columns: list[int] = []
     for node in circuit.nodes:
         share = -1
         if isinstance(node, Input):
             if node.distribution not in families:
                 families.append(node.distribution)
             share = -1 if node.share is None else number[id(node.share)]
-            rows.append(
-                (NODE_INPUT, node.n_units, node.variable, families.index(node.distribution), share)
-            )
+            family = families.index(node.distribution)
+            rows.append((NODE_INPUT, node.n_units, len(columns), family, share))
+            columns += node.variables
         elif isinstance(node, Product):
             rows.append(
                 (NODE_KRONECKER if node.kronecker else NODE_PRODUCT, node.n_units, 0, 0, share)
@@ -43,6 +44,7 @@ def circuit_to_arrays(circuit: Circuit) -> tuple[dict[str, np.ndarray], dict[str
         "nodes": np.array(rows, dtype=np.int64),
         "children": np.array(children, dtype=np.int64),
         "starts": np.array(starts, dtype=np.int64),
+        "columns": np.array(columns, dtype=np.int64),
     }
     header = {
         "n_variables": circuit.n_variables,
@@ -56,6 +58,7 @@ def circuit_from_arrays(arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     families = [resolve_distribution(config) for config in header["distributions"]]
     rows = arrays["nodes"].tolist()
     starts, children = arrays["starts"].tolist(), arrays["children"].tolist()
+    columns = arrays["columns"].tolist()
     nodes: list[Any] = [None] * len(rows)
 
     def make(i: int) -> Node:
@@ -63,7 +66,8 @@ def circuit_from_arrays(arrays: dict[str, np.ndarray], header: dict[str, Any]) -
         below = [nodes[c] for c in children[starts[i] : starts[i + 1]]]
         tied: Any = None if share < 0 else nodes[share]
         if kind == NODE_INPUT:
-            return Input(a, families[b], units, share=tied)
+            mine = columns[a : a + families[b].n_variables]
+            return Input(mine, families[b], units, share=tied)
         if kind == NODE_SUM:
             return Sum(below, units, kind=SUM_KINDS[a], n_blocks=b, share=tied)
         return Product(below, kronecker=kind == NODE_KRONECKER)

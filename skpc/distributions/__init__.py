@@ -12,6 +12,7 @@ from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .finite import FiniteDistribution
 from .gaussian import Gaussian
+from .multivariate_gaussian import MultivariateGaussian
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -20,11 +21,12 @@ __all__ = [
     "Distribution",
     "FiniteDistribution",
     "Gaussian",
+    "MultivariateGaussian",
     "resolve_distribution",
 ]
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {
-    family.name: family for family in (Bernoulli, Categorical, Gaussian)
+    family.name: family for family in (Bernoulli, Categorical, Gaussian, MultivariateGaussian)
 }
 """Families by name; add your own class here and models that use it can be loaded."""
 

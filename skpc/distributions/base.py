@@ -50,6 +50,8 @@ class Distribution(ABC):
     #: What the mean parameters of a member are, in words, for error messages.
     mean_in_words: ClassVar[str] = "the expected statistics of a member"
     n_states: int | None
+    #: Columns that a member speaks of together; rows of such a group are the last axis of x.
+    n_variables: int = 1
 
     @property
     @abstractmethod
@@ -246,6 +248,30 @@ class Distribution(ABC):
         natural = self.natural_parameters(mean)
         inner = natural @ self.statistics(x) - self.log_partition(natural)[..., np.newaxis]
         return np.where(np.isnan(x), 0.0, inner + self.log_base_measure(x))
+
+    def flow_statistics(
+        self, mean: npt.ArrayLike, x: npt.ArrayLike, flow: npt.ArrayLike
+    ) -> FloatArray:
+        """Flows and flow-weighted statistics of some rows, summed over the rows.
+
+        A missing cell counts for nothing; in a group of columns it counts with what the others
+        make the member expect.
+
+        Parameters
+        ----------
+        mean : array-like of shape (U, S)
+        x : array-like of shape (n,), or (n, n_variables) for a group
+        flow : array-like of shape (n, U)
+
+        Returns
+        -------
+        ndarray of shape (U, 1 + S)
+            Column 0 holds the sums of the flows.
+        """
+        x, flow = np.asarray(x, dtype=np.float64), np.asarray(flow, dtype=np.float64)
+        seen = ~np.isnan(x)
+        sums = self.statistics(x[seen]) @ flow[seen]
+        return np.column_stack([flow[seen].sum(axis=0), sums.T])
 
     def validate(self, x: npt.ArrayLike) -> None:
         """Refuse values outside the support; a missing cell is always allowed.

@@ -198,7 +198,7 @@ def _check_cells(estimator: Any, X: np.ndarray, weight: np.ndarray | None) -> No
             f"X has {X.shape[1]} columns, but the circuit given as structure is over "
             f"{circuit.n_variables}."
         )
-    for variable, family in {(leaf.variable, leaf.distribution): 0 for leaf in circuit.inputs}:
+    for variable, family in {(v, i.distribution): 0 for i in circuit.inputs for v in i.variables}:
         cells = X[:, variable] if weight is None else np.where(weight > 0, X[:, variable], np.nan)
         try:
             family.validate(cells)

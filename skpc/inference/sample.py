@@ -39,7 +39,8 @@ def sample(parameters: Parameters, n_samples: int, rng: np.random.Generator) -> 
         if program.op[v] == INPUT:
             f = int(program.family[v])
             mean = parameters.leaves[f][program.unit_start[v] + units]
-            X[rows, program.variable[v]] = program.families[f].sample(mean, rng)
+            drawn = program.families[f].sample(mean, rng)
+            X[rows[:, None], program.columns[v]] = drawn.reshape(len(rows), -1)
         elif program.op[v] == PRODUCT:
             for child in args[:, 0]:
                 arrived[child].append((rows, units))

@@ -8,10 +8,11 @@ from sklearn.base import clone
 
 from .base import Structure
 from .hclt import HCLT
+from .mixture import Mixture
 
-STRUCTURES = {"hclt": HCLT}
+STRUCTURES = {"hclt": HCLT, "mixture": Mixture}
 
-__all__ = ["HCLT", "STRUCTURES", "Structure", "resolve_structure"]
+__all__ = ["HCLT", "STRUCTURES", "Mixture", "Structure", "resolve_structure"]
 
 
 def resolve_structure(structure):

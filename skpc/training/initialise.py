@@ -79,9 +79,12 @@ def _normalised(parameters: Parameters) -> Parameters:
 
 
 def _same_layout(one: Program, other: Program) -> bool:
-    names = ("op", "units", "args", "variable", "family", "unit_start")
-    return one.families == other.families and all(
-        np.array_equal(getattr(one, name), getattr(other, name)) for name in names
+    names = ("op", "units", "args", "family", "unit_start")
+    same = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+    return (
+        same
+        and one.families == other.families
+        and all(map(np.array_equal, one.columns, other.columns))
     )
 
 
@@ -102,14 +105,14 @@ def leaf_priors(
     list of ndarray of shape (family units, n_statistics)
     """
     priors = [np.zeros((n, f.n_statistics)) for f, n in zip(program.families, program.family_units)]
-    columns: dict[tuple[int, int], np.ndarray] = {}
+    columns: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
     for node in program.circuit.inputs:
         if node.share is not None:
             continue
         family, units = program.input_slice(node)
-        key = family, node.variable
+        key = family, node.variables
         if key not in columns:
-            cells = np.asarray(rows[:, node.variable], dtype=np.float64)
+            cells = program.cells(program.vector_of(node), rows)
             columns[key] = program.families[family].moments_prior(cells, sample_weight)
         priors[family][units] = columns[key]
     return priors

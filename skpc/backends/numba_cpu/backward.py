@@ -13,6 +13,7 @@ from .columns import (
     DIRECT,
     FACTOR,
     FACTOR_ROW,
+    GIVEN,
     HEIGHT,
     IN,
     KEPT,
@@ -43,7 +44,7 @@ from .columns import (
 )
 from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
 from .kernel_cache import kernel
-from .leaves import exponential_backward, table_backward
+from .leaves import exponential_backward, given_backward, table_backward
 from .mixing import kronecker_backward, mix_backward
 from .products import scale_rows
 from .simd import (
@@ -77,6 +78,8 @@ def _leaf_flow(step, flow, data, first_row, n_panels, leaf_out):
             leaf_out,
             step[LEAF_OUT],
         )
+    elif step[OP] == GIVEN:
+        given_backward(flow, 0, step[UNITS], n_panels, floats, at, n_rows)
     else:
         exponential_backward(
             flow,

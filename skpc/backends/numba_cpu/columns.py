@@ -47,8 +47,9 @@ N_ARG_COLUMNS = 12
 # Columns of the pull table: a sum's argument, seen from the child.
 PARENT, PARENT_ARG = range(2)
 
-# Operations after the five of Program: the two forms of leaves, and nothing.
-TABLE, EXPONENTIAL, SKIP = 5, 6, 7
-LEAVES = (TABLE, EXPONENTIAL)
+# Operations after the five of Program: two forms of leaves, nothing, and leaves over groups of
+# columns, whose log densities are given.
+TABLE, EXPONENTIAL, SKIP, GIVEN = 5, 6, 7, 8
+LEAVES = (TABLE, EXPONENTIAL, GIVEN)
 # What a product (or a Kronecker sum) does with the flow of a child.
 PUSH_NOTHING, PUSH_DIVIDED, PUSH_FIRST, PUSH_MORE, PUSH_LEAF = range(5)

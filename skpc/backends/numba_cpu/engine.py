@@ -16,7 +16,7 @@ from .columns import LOG_SCALE
 from .lanes import allowed_threads, run_lanes
 from .merged import Factors, merged_factors, pack_merged, unpack_merged
 from .plan import make_plan
-from .rows import encode_rows
+from .rows import encode_rows, group_flows
 from .simd import PANEL
 from .tiles import LOST_SHARE, learn_tiles, score_tiles
 from .workspace import Bench
@@ -189,7 +189,12 @@ class NumbaBackend(Backend):
         for group, (_, _, values) in zip(plan.merged, factors, strict=True):
             pack_merged(group, values, table, log2_scale)
         weights = parameters.weights.astype(self.dtype)
-        return Packed(parameters, (weights, table, log2_scale, coefficients), factors)
+        members = {
+            f: family.members(parameters.leaves[f])
+            for f, family in enumerate(self.program.families)
+            if family.n_variables > 1
+        }
+        return Packed(parameters, (weights, table, log2_scale, coefficients), factors, members)
 
     def _pack_table(self, f: int, probability, part, log2_scale) -> None:
         """Values of every (unit, state) divided by the largest of the input's units."""
@@ -240,7 +245,9 @@ class NumbaBackend(Backend):
 
         def lane(first: int, last: int) -> None:
             rows = slice(first * tile, last * tile)
-            data = encode_rows(bench.plan, self.program.families, X[rows], (last - first) * tile)
+            data = encode_rows(
+                bench.plan, self.program.families, model.members, X[rows], (last - first) * tile
+            )
             with bench.workspace(panels) as space:
                 score_tiles(
                     bench.tables,
@@ -282,9 +289,12 @@ class NumbaBackend(Backend):
         accumulators = bench.accumulators(self.program.n_weights, n_lanes)
         edges, leaf_out = (a[:n_lanes] for a in accumulators)
 
+        groups: list[list[np.ndarray]] = [[]] * n_lanes
+
         def lane(number: int, first: int, last: int) -> None:
             rows = slice(first * tile, last * tile)
-            data = encode_rows(bench.plan, self.program.families, X[rows], (last - first) * tile)
+            families = self.program.families
+            data = encode_rows(bench.plan, families, model.members, X[rows], (last - first) * tile)
             with bench.workspace(panels) as space:
                 learn_tiles(
                     bench.tables,
@@ -302,6 +312,7 @@ class NumbaBackend(Backend):
                     edges[number],
                     leaf_out[number],
                 )
+            groups[number] = group_flows(bench.plan, families, model.members, X[rows], data)
 
         tasks = [partial(lane, i, *cut) for i, cut in enumerate(_cuts(n_tiles, n_lanes))]
         run_lanes(tasks, allowed_threads(self.n_jobs) if n_lanes > 1 else 1)
@@ -316,6 +327,9 @@ class NumbaBackend(Backend):
         if np.isfinite(flows.sum()) and np.isfinite(part_leaves.sum()):
             total.flows += flows * unit if unit != 1.0 else flows
             leaves += part_leaves * unit
+            for lane_groups in groups:
+                for leaf, flow in zip(bench.plan.group_leaves, lane_groups, strict=True):
+                    total.leaves[leaf.family][leaf.units] += flow * unit
         else:
             # A derivative left the range of the dtype, which weights near its smallest
             # number can bring about although no mass was lost.
@@ -334,14 +348,15 @@ class NumbaBackend(Backend):
 
     def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, model: Packed) -> None:
         plan = self._learning.plan
-        parts = []
+        parts = {}
         for leaf in plan.families:
             n_units = self.program.family_units[leaf.family]
             part = leaves[leaf.out_start : leaf.out_start + n_units * leaf.n_terms]
-            parts.append(part.reshape(n_units, leaf.n_terms))
+            parts[leaf.family] = part.reshape(n_units, leaf.n_terms)
         for group, factors in zip(plan.merged, model.factors, strict=True):
             unpack_merged(group, factors, leaves, total.flows, parts[group.family])
-        for leaf, part in zip(plan.families, parts, strict=True):
+        for leaf in plan.families:
+            part = parts[leaf.family]
             out = total.leaves[leaf.family]
             if leaf.is_table:
                 out[:, 0] += part.sum(axis=1)
@@ -351,11 +366,12 @@ class NumbaBackend(Backend):
 
 
 class Packed(NamedTuple):
-    """Parameters as the kernels read them, and the matrices of merged sums."""
+    """Parameters as the kernels read them, matrices of merged sums, members of group families."""
 
     parameters: Parameters
     arrays: tuple
     factors: list[Factors]
+    members: dict[int, Any]
 
 
 def _cuts(n_tiles: int, n_lanes: int) -> list[tuple[int, int]]:

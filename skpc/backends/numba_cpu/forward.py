@@ -16,6 +16,7 @@ from .columns import (
     EXPONENTIAL,
     FACTOR,
     FACTOR_ROW,
+    GIVEN,
     HEIGHT,
     IN,
     KRONECKER,
@@ -37,7 +38,7 @@ from .columns import (
 )
 from .dense import ADD, STORE, matrix_times_panels
 from .kernel_cache import kernel
-from .leaves import exponential_forward, table_forward
+from .leaves import exponential_forward, given_forward, table_forward
 from .mixing import kronecker_forward, mix_forward
 from .products import LN2, common_scale, measure, multiply, scale_rows
 from .simd import (
@@ -67,7 +68,7 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
         scale = step[SCALE] * rows
         first = step[ARG]
         last = step[ARG_END]
-        if op == TABLE or op == EXPONENTIAL:
+        if op == TABLE or op == EXPONENTIAL or op == GIVEN:
             at = step[DATA] * n_rows + first_row
             if op == TABLE:
                 table_forward(
@@ -85,6 +86,8 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
                     exponent,
                     scale,
                 )
+            elif op == GIVEN:
+                given_forward(floats, at, n_rows, values, out, units, n_panels, exponent, scale)
             else:
                 exponential_forward(
                     coefficients,

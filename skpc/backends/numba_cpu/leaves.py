@@ -141,6 +141,37 @@ def exponential_forward(
 
 
 @kernel
+def given_forward(data, d, n_rows, values, v, units, n_panels, exponent, x):
+    """values[k, row] = exp(data[k] - its maximum over k), for log densities from ``d``."""
+    never_inline()
+    for p in range(n_panels):
+        for h in range(0, PANEL, LANES):
+            row = d + p * PANEL + h
+            top = vfill(data, -1e300)
+            for k in range(units):
+                top = vmax(vload(data, row + k * n_rows), top)
+            i = v + p * units * PANEL + h
+            for k in range(units):
+                value = vsub(vload(data, row + k * n_rows), top)
+                vstore(values, i, vexp(vlike(values, value)))
+                i += PANEL
+            vstore(exponent, x + p * PANEL + h, vmul(top, vfill(data, LOG2E)))
+
+
+@kernel
+def given_backward(flows, f, units, n_panels, data, d, n_rows):
+    """data[units + k, row] += flow of unit k: behind the log densities there is room for them."""
+    never_inline()
+    for p in range(n_panels):
+        for k in range(units):
+            start = f + (p * units + k) * PANEL
+            row = d + (units + k) * n_rows + p * PANEL
+            for h in range(0, PANEL, LANES):
+                here = vadd(vload(data, row + h), vdouble(vload(flows, start + h)))
+                vstore(data, row + h, here)
+
+
+@kernel
 def exponential_backward(flows, f, units, n_panels, data, d, n_rows, terms, result, r):
     """result[k, i] += Σ over rows of flow[k] · data[i]: the flow, then flow times statistics."""
     never_inline()

@@ -30,6 +30,7 @@ from .columns import (
     EXPONENTIAL,
     FACTOR,
     FACTOR_ROW,
+    GIVEN,
     HEIGHT,
     KEPT,
     KRONECKER,
@@ -99,6 +100,17 @@ class MergedTables:
 
 
 @dataclass
+class GroupLeaf:
+    """An input over a group of columns; its log densities, and then its flows, lie in the data."""
+
+    family: int
+    columns: np.ndarray
+    units: slice  # of its family
+    n_units: int
+    first_slot: int
+
+
+@dataclass
 class Plan:
     """Tables of offsets for the kernels; all integers are int64."""
 
@@ -107,6 +119,7 @@ class Plan:
     pulls: np.ndarray
     families: list[LeafFamily]
     merged: list[MergedTables]
+    group_leaves: list[GroupLeaf]
     n_values: int  # units of the value buffer
     n_scales: int
     n_factors: int
@@ -154,7 +167,7 @@ def make_plan(program: Program, training: bool) -> Plan:
     table[:, ARG] = program.arg_start[:-1]
     table[:, ARG_END] = program.arg_start[1:]
 
-    families, numbers = _lay_out_leaves(program, table)
+    families, group_leaves, numbers = _lay_out_leaves(program, table)
     merged = _merge_sums_into_leaves(program, table, args, owner, families, numbers)
     parents: list[list[int]] = [[] for _ in range(n)]  # argument numbers
     for a in range(len(args)):
@@ -178,8 +191,9 @@ def make_plan(program: Program, training: bool) -> Plan:
         instructions=table,
         args=args,
         pulls=pulls,
-        families=families,
+        families=list(families.values()),
         merged=merged,
+        group_leaves=group_leaves,
         n_values=n_values,
         n_scales=n_scales,
         n_factors=n_factors,
@@ -194,7 +208,7 @@ def _merge_sums_into_leaves(program, table, args, owner, families, numbers) -> l
     by_shape: dict[tuple[int, int, int], list[int]] = {}
     for v in np.flatnonzero((table[:, OP] == SUM) & (table[:, ARG_END] - table[:, ARG] == 1)):
         arg = args[table[v, ARG]]
-        leaf = families[program.family[arg[CHILD]]] if program.family[arg[CHILD]] >= 0 else None
+        leaf = families.get(int(program.family[arg[CHILD]]))
         if leaf is not None and leaf.is_table and leaf.n_terms <= MERGE_STATES:
             shape = leaf.family, int(arg[HEIGHT]), int(arg[COLUMNS])
             by_shape.setdefault(shape, []).append(int(v))
@@ -243,10 +257,20 @@ def _consecutive(starts: np.ndarray, size: int) -> slice | np.ndarray:
 
 
 def _lay_out_leaves(program: Program, table: np.ndarray):
-    families = []
+    families: dict[int, LeafFamily] = {}
+    group_leaves = []
     out = packed_table = packed_coefficients = log_scale = codes = data = 0
     for f, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
         vectors = np.flatnonzero(program.family == f)
+        if family.n_variables > 1:
+            for v in vectors:
+                n_units, start = int(program.units[v]), int(program.unit_start[v])
+                mine = slice(start, start + n_units)
+                group_leaves.append(GroupLeaf(f, program.columns[v], mine, n_units, data))
+                table[v, OP] = GIVEN
+                table[v, DATA] = data
+                data += 2 * n_units
+            continue
         variables = sorted({int(program.variable[v]) for v in vectors})
         position = {variable: i for i, variable in enumerate(variables)}
         is_table = family.n_states is not None
@@ -273,7 +297,7 @@ def _lay_out_leaves(program: Program, table: np.ndarray):
                 starts[start] = log_scale
                 log_scale += width if is_table else 0
             table[v, LOG_SCALE] = starts[start]
-        families.append(entry)
+        families[f] = entry
         out += units * kept
         if is_table:
             packed_table += units * width
@@ -287,7 +311,7 @@ def _lay_out_leaves(program: Program, table: np.ndarray):
         "n_packed_coefficients": packed_coefficients,
         "n_log_scale": log_scale,
     }
-    return families, numbers
+    return families, group_leaves, numbers
 
 
 def _choose_scales(table, args, parent_ops) -> None:

@@ -10,7 +10,7 @@ from .plan import Plan
 
 
 def encode_rows(
-    plan: Plan, families: list[Any], X: np.ndarray, n_padded: int
+    plan: Plan, families: list[Any], members: dict[int, Any], X: np.ndarray, n_padded: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Codes (n_codes · n_padded), floats (n_data · n_padded) and n_padded.
 
@@ -37,7 +37,33 @@ def encode_rows(
             rows[:, 0] = family.log_base_measure(x)
             rows[:, 1] = ~np.isnan(x)
             rows[:, 2:] = family.statistics(x).transpose(1, 0, 2)
+    for group in plan.group_leaves:
+        family = families[group.family]
+        mine = type(members[group.family])(*(part[group.units] for part in members[group.family]))
+        rows = floats[group.first_slot : group.first_slot + group.n_units, :n]
+        cells = np.asarray(X[:, group.columns], dtype=np.float64)
+        # Finite, so that a difference to the largest of them is a number.
+        rows[...] = np.maximum(family.member_log_density(mine, cells), -1e290)
     return codes.reshape(-1), floats.reshape(-1), n_padded
+
+
+def group_flows(
+    plan: Plan,
+    families: list[Any],
+    members: dict[int, Any],
+    X: np.ndarray,
+    data: tuple[np.ndarray, np.ndarray, int],
+) -> list[np.ndarray]:
+    """Flow statistics (units, 1 + S) of every group leaf, from the flows in the data."""
+    floats = data[1].reshape(plan.n_data, data[2])
+    out = []
+    for group in plan.group_leaves:
+        mine = type(members[group.family])(*(part[group.units] for part in members[group.family]))
+        start = group.first_slot + group.n_units
+        flow = floats[start : start + group.n_units, : len(X)]
+        cells = np.asarray(X[:, group.columns], dtype=np.float64)
+        out.append(families[group.family].member_flow_statistics(mine, cells, flow))
+    return out
 
 
 def _is_range(variables: list[int], width: int) -> bool:

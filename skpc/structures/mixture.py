@@ -1,0 +1,146 @@
+"""Mixtures: one latent variable over all columns."""
+
+import numpy as np
+
+from ..circuit import Circuit, Input, Product, Sum
+from ..distributions import Gaussian, MultivariateGaussian
+from .base import Structure, is_whole
+
+COVARIANCES = ("full", "diag")
+
+
+class Mixture(Structure):
+    """One sum over components in which columns are independent, or jointly Gaussian.
+
+    With ``covariance="full"`` and continuous columns alone it is a Gaussian mixture, as
+    ``sklearn.mixture.GaussianMixture`` fits it, with missing cells integrated out.
+
+    Parameters
+    ----------
+    n_components : int, optional
+        Components; None takes the estimator's.
+    covariance : {"full", "diag"}, default="full"
+        Whether the continuous columns of a component have a common covariance, or are
+        independent. Columns of other kinds are always independent within a component.
+    depth : int, default=1
+        Number of consecutive sums. With more than one, the weight of every component is a product
+        of as many weights: the same family of distributions with more parameters [1]_. The
+        components must then be a product of as many numbers of at least 2.
+
+    References
+    ----------
+    .. [1] Trapp, Peharz and Pernkopf, "Optimisation of overparametrized sum-product networks",
+       TPM 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpc.distributions import Bernoulli, Gaussian
+    >>> from skpc.structures import Mixture
+    >>> Mixture(depth=2).build(np.zeros((4, 3)), [Gaussian(), Gaussian(), Bernoulli()],
+    ...                        n_components=6)
+    Circuit(n_variables=3, ...)
+    """
+
+    def __init__(self, n_components=None, covariance="full", depth=1):
+        self.n_components = n_components
+        self.covariance = covariance
+        self.depth = depth
+
+    def check(self):
+        super().check()
+        if self.covariance not in COVARIANCES:
+            raise ValueError(
+                f"covariance={self.covariance!r} is not known; use one of {COVARIANCES}."
+            )
+        if not is_whole(self.depth, 1):
+            raise ValueError(f"depth={self.depth!r} must be an integer of at least 1.")
+
+    def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
+        """Make the circuit; the rows are not looked at.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_variables)
+        distributions : sequence of length n_variables, of Distribution
+            The leaf family of each column.
+        n_components : int
+            Components, where the structure has no number of its own.
+        sample_weight, random_state
+            Not used.
+
+        Returns
+        -------
+        Circuit
+        """
+        self.check()
+        n_components = self.resolve_n_components(n_components)
+        groups = [(variable,) for variable in range(len(distributions))]
+        if self.covariance == "full":
+            groups = gather(groups, [gaussian_columns(distributions)])
+        node = component_vector(groups, distributions, n_components)
+        for size in sum_sizes(n_components, self.depth):
+            node = Sum([node], size, kind="block", n_blocks=size)
+        return Circuit(node)
+
+
+def gaussian_columns(distributions):
+    """The columns with Gaussian leaves."""
+    return tuple(v for v, family in enumerate(distributions) if isinstance(family, Gaussian))
+
+
+def gather(groups, wanted):
+    """Groups of columns in which those of every wanted group stand together, in order."""
+    taken = {variable for group in wanted for variable in group}
+    rest = [group for group in groups if not taken.intersection(group)]
+    return sorted(rest + [group for group in wanted if group])
+
+
+def component_vector(groups, distributions, n_units):
+    """One product a unit over leaves for every group; groups of several columns are Gaussian.
+
+    Parameters
+    ----------
+    groups : list of tuple of int
+    distributions : sequence of Distribution
+        Of every column.
+    n_units : int
+
+    Returns
+    -------
+    Node
+    """
+    leaves = []
+    for group in groups:
+        family = distributions[group[0]]
+        if len(group) > 1:
+            floor = min(distributions[variable].variance_floor for variable in group)
+            family = MultivariateGaussian(len(group), floor)
+        leaves.append(Input(group, family, n_units))
+    return leaves[0] if len(leaves) == 1 else Product(leaves)
+
+
+def sum_sizes(n_components, depth):
+    """Units of every sum from the components to the root.
+
+    Examples
+    --------
+    >>> sum_sizes(8, 1), sum_sizes(8, 2), sum_sizes(8, 3)
+    ([1], [2, 1], [4, 2, 1])
+    """
+    factors = []
+    rest = n_components
+    for left in range(depth, 0, -1):
+        # The smallest factor that is not below the root of what is left, but for the last.
+        target = rest ** (1 / left)
+        choices = [f for f in range(2, rest + 1) if rest % f == 0] if left > 1 else [rest]
+        choices = [f for f in choices if rest // f >= 2 ** (left - 1)]
+        if not choices or (depth > 1 and choices[0] < 2):
+            raise ValueError(
+                f"depth={depth} needs n_components to be a product of {depth} numbers of at least "
+                f"2, which {n_components} is not."
+            )
+        factors.append(min(choices, key=lambda f: (round(abs(np.log(f / target)), 9), f)))
+        rest //= factors[-1]
+    # factors[0] is that of the root.
+    return np.cumprod([1, *factors[:-1]])[::-1].tolist()
