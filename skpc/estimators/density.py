@@ -67,12 +67,13 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         Latent states a region of the structure: the width of the model.
     categorical_features : "from_dtype", array-like of bool or int, or None, \
             default="from_dtype"
-        Columns that hold categories. By default whole-number columns with at most 64
-        distinct values, and columns of a pandas ``category`` dtype with numeric
-        categories. Every column of a data frame has its own dtype; an array has one for all,
-        so that one column of floats makes all columns floats. Columns that are not
-        named and hold no values but 0 and 1 are binary. None: all columns are numbers, but
-        for boolean ones, which are binary.
+        Columns that hold categories. By default whole-number columns with few distinct values
+        (at most 64, and at most a tenth of the rows or five), and columns of a pandas
+        ``category`` dtype with numeric categories; ``encoder_.kinds`` says what was decided.
+        Every column of a data frame has its own dtype; an array has one for all, so that one
+        column of floats makes all columns floats. Columns that are not named and hold no
+        values but 0 and 1 are binary. None: all columns are numbers, but for boolean ones,
+        which are binary.
     handle_unknown : {"other", "error"}, default="other"
         Values of binary and categorical columns that did not occur in training: "other" gives
         them a small probability, so that they look unusual; "error" refuses them.
@@ -111,9 +112,10 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         a fitted model remembers, from which ``partial_fit`` computes ``offset_``.
     contamination : "auto" or float, default="auto"
         Where ``predict`` draws the line. A float in (0, 0.5] is the share of the training rows
-        that lie below it. "auto" draws it far below most of them, at Q1 - 3 max(Q3 - Q1, 1)
-        with the quartiles Q1 and Q3 of their log densities in nats: of clean normal data
-        less than one row in a hundred lies below.
+        that lie below it; of new rows more may, for a model fits its training rows best.
+        "auto" draws it far below most rows, at Q1 - 3 max(Q3 - Q1, 1) with the quartiles Q1
+        and Q3 of their log densities in nats: of clean normal data less than one row in a
+        hundred lies below.
     device : {"auto", "cpu"}, default="auto"
         Where to compute.
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -253,8 +255,9 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
     def fit(self, X, y=None, sample_weight=None):
         """Learn structure and parameters.
 
-        An interruption by Ctrl-C leaves the model of the last whole epoch, with a warning;
-        before the end of the first epoch, and after any error, the estimator stays as it was.
+        An interruption by Ctrl-C ends the training with the model of the last whole epoch and a
+        warning, as ``MLPClassifier`` does: a loop around ``fit`` goes on. Before the end of
+        the first epoch, and after any error, the estimator stays as it was.
 
         Parameters
         ----------

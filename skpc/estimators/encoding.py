@@ -11,8 +11,9 @@ from .scaling import REACH, robust_moments
 from .tables import CATEGORY
 
 BINARY, CATEGORICAL, CONTINUOUS = range(3)
-#: An integer column with more distinct values than this is treated as a number.
-MAX_CATEGORIES = 64
+#: An integer column with more distinct values than this is treated as a number, and so is one with
+#: more than a tenth of its rows, but for five: 60 ages are numbers, though they have 50 values.
+MAX_CATEGORIES, FEW_CATEGORIES, ROWS_A_CATEGORY = 64, 5, 10
 
 
 class UnknownCategoryError(ValueError):
@@ -24,8 +25,9 @@ class TableEncoder:
 
     - *binary*: only 0 and 1 occur, and the user does not name it; the codes are the values.
     - *categorical*: the columns that the user names; where nobody names any, those of a
-      ``category`` dtype and whole-number columns with at most 64 distinct values. One more
-      code, the last, is kept for categories never seen.
+      ``category`` dtype and whole-number columns with few distinct values: at most 64, and
+      at most a tenth of the rows or five. One more code, the last, is kept for categories
+      never seen.
     - *continuous*: (x - shift) / scale with robust float64 moments; ``log_scale`` brings
       densities back to the user's units.
 
@@ -89,7 +91,9 @@ class TableEncoder:
                     self.open_share[j] = 1 / ((seen + 1) * (seen + 2))
             elif categorical is None and kind in "iu" and not numbers_only:
                 values = np.unique(column)
-                if np.count_nonzero(values == values) <= MAX_CATEGORIES:
+                rows = _observed_weight(column, sample_weight) / ROWS_A_CATEGORY
+                most = min(MAX_CATEGORIES, max(FEW_CATEGORIES, rows))
+                if np.count_nonzero(values == values) <= most:
                     self._make_categorical(j, values)
             if self.kinds[j] == CONTINUOUS:
                 self.shift[j], self.scale[j] = robust_moments(column, sample_weight)
@@ -226,6 +230,13 @@ class TableEncoder:
             seen = (part == 0) | (part == 1)
             out += seen @ usual + (~seen & (part == part)) @ other
         return out
+
+    def __repr__(self) -> str:
+        counts = np.bincount(self.kinds, minlength=3)
+        return (
+            f"{type(self).__name__}({counts[BINARY]} binary, {counts[CATEGORICAL]} categorical, "
+            f"{counts[CONTINUOUS]} continuous columns)"
+        )
 
     # -- files ------------------------------------------------------------------------
 

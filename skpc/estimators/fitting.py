@@ -249,8 +249,10 @@ def fit_model(
             break
     assert best is not None
     if best.interrupted:
+        best.converged = False
+        which = f"Interrupted in start {number} of {n_init}" if n_init > 1 else "Interrupted"
         warnings.warn(
-            f"Interrupted: the model is that of epoch {best.best_epoch} of {max_iter}, and usable. "
+            f"{which}: the model is that of epoch {best.best_epoch} of {max_iter}, and usable. "
             "fit with warm_start=True goes on from it.",
             UserWarning,
             stacklevel=2,

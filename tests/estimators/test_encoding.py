@@ -12,7 +12,8 @@ def mask(*named, n=3):
 
 
 def test_whole_numbers_are_binary_categorical_or_numbers_by_their_values():
-    X = np.column_stack([np.arange(80) % 2, np.arange(80) % 64, np.arange(80) % 65])
+    rows = np.arange(800)
+    X = np.column_stack([rows % 2, rows % 64, rows % 65])
     encoder = TableEncoder().fit(X)
     assert encoder.kinds.tolist() == [BINARY, CATEGORICAL, CONTINUOUS]
     assert encoder.distributions == [Bernoulli(), Categorical(65), Gaussian()]
@@ -158,7 +159,9 @@ def test_files_hold_all():
 
 @pytest.mark.parametrize(("kind", "values", "expected"), [
     ("b", [0, 1, np.nan], BINARY), ("i", [0, 1, np.nan], BINARY), ("i", [0, 0], BINARY),
-    ("i", [3, 5, np.nan], CATEGORICAL), ("u", range(64), CATEGORICAL), ("i", range(65), CONTINUOUS),
+    ("i", [3, 5, np.nan], CATEGORICAL), ("u", list(range(64)) * 10, CATEGORICAL),
+    ("i", list(range(65)) * 10, CONTINUOUS), ("u", list(range(64)) * 9, CONTINUOUS),
+    ("i", [3, 5, 7, 8, 9], CATEGORICAL), ("i", [3, 5, 7, 8, 9, 2], CONTINUOUS),
     ("c", range(65), CATEGORICAL), ("c", [0, 1], CATEGORICAL), ("f", [3, 5], CONTINUOUS),
     ("f", [0, 1, np.nan], BINARY), ("f", [0, 0], CONTINUOUS),
 ])  # fmt: skip
