@@ -9,24 +9,53 @@ from typing import Any
 
 from .base import Distribution
 from .bernoulli import Bernoulli
+from .beta import Beta
+from .binomial import Binomial
 from .categorical import Categorical
+from .counts import CountDistribution
+from .discretised_logistic import DiscretisedLogistic
 from .finite import FiniteDistribution
+from .gamma import Gamma
 from .gaussian import Gaussian
+from .log_normal import LogNormal
 from .multivariate_gaussian import MultivariateGaussian
+from .negative_binomial import NegativeBinomial
+from .poisson import Poisson
 
 __all__ = [
     "DISTRIBUTIONS",
     "Bernoulli",
+    "Beta",
+    "Binomial",
     "Categorical",
+    "CountDistribution",
+    "DiscretisedLogistic",
     "Distribution",
     "FiniteDistribution",
+    "Gamma",
     "Gaussian",
+    "LogNormal",
     "MultivariateGaussian",
+    "NegativeBinomial",
+    "Poisson",
     "resolve_distribution",
 ]
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {
-    family.name: family for family in (Bernoulli, Categorical, Gaussian, MultivariateGaussian)
+    family.name: family
+    for family in (
+        Bernoulli,
+        Beta,
+        Binomial,
+        Categorical,
+        DiscretisedLogistic,
+        Gamma,
+        Gaussian,
+        LogNormal,
+        MultivariateGaussian,
+        NegativeBinomial,
+        Poisson,
+    )
 }
 """Families by name; add your own class here and models that use it can be loaded."""
 

@@ -42,17 +42,30 @@ class FiniteDistribution(Distribution):
         ndarray of shape (..., S)
         """
 
+    def log_probabilities(self, mean: npt.ArrayLike) -> FloatArray:
+        """Logarithms of `probabilities`, in nats; a family may know those that underflow.
+
+        Parameters
+        ----------
+        mean : array-like of shape (..., S)
+
+        Returns
+        -------
+        ndarray of shape (..., n_states)
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.probabilities(mean))
+
     def log_base_measure(self, x: npt.ArrayLike) -> FloatArray:
         x = np.asarray(x, dtype=np.float64)
         return np.where(np.isnan(x) | self._in_support(x), 0.0, -np.inf)
 
     def log_density(self, mean: npt.ArrayLike, x: npt.ArrayLike) -> FloatArray:
         x = np.asarray(x, dtype=np.float64)
-        probabilities = self.probabilities(mean)
+        log_probabilities = self.log_probabilities(mean)
         # Two more columns answer for cells that are missing and cells outside the support.
-        table = np.empty((*probabilities.shape[:-1], self.n_states + 2))
-        with np.errstate(divide="ignore"):
-            np.log(probabilities, out=table[..., : self.n_states])
+        table = np.empty((*log_probabilities.shape[:-1], self.n_states + 2))
+        table[..., : self.n_states] = log_probabilities
         table[..., self.n_states] = 0.0
         table[..., self.n_states + 1] = -np.inf
         column = np.where(np.isnan(x), self.n_states, self.n_states + 1)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, psi, zeta
 
-from .base import Distribution, FloatArray
+from .base import Distribution, FloatArray, observed_cells
 
 # A number's product with a million rows, and its reciprocal, stay finite.
 _LARGEST = 1e150
@@ -16,8 +16,8 @@ _LARGEST_LOG = np.log(_LARGEST)
 _LARGEST_GAP = 1000.0
 _LEAST_SHAPE, _LARGEST_SHAPE = 1e-3, 1e10
 _ROUNDING = 4.0 * np.finfo(np.float64).eps
-#: Newton's method converges in 2 to 5 steps from its start.
-_MOST_STEPS = 30
+#: Newton's method needs 2 or 3 steps from its start.
+_MOST_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Gamma(Distribution):
     >>> from skpc.distributions import Gamma
     >>> leaf = Gamma()
     >>> mean = leaf.mean_parameters([2.0, -0.5])
-    >>> leaf.expectation(mean).round(10), leaf.variance(mean).round(10), leaf.mode(mean).round(10)
-    (np.float64(4.0), np.float64(8.0), np.float64(2.0))
-    >>> leaf.log_density(mean, [2.0, 1e6, 0.0, np.nan]).round(3)
-    array([-1.6930000e+00, -4.9998757e+05,           -inf,  0.0000000e+00])
+    >>> [round(float(f(mean)), 10) for f in (leaf.expectation, leaf.variance, leaf.mode)]
+    [4.0, 8.0, 2.0]
+    >>> leaf.log_density(mean, [2.0, 50.0, 0.0, np.nan]).round(3)
+    array([ -1.693, -22.474,    -inf,   0.   ])
     """
 
     variance_floor: float = 1e-3
@@ -118,6 +118,41 @@ class Gamma(Distribution):
         # On the positive numbers of expectation 1, the exponential has the highest entropy.
         return np.array([-np.euler_gamma, 1.0])
 
+    def moments_prior(
+        self,
+        x: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        pseudocount: float = 1.0,
+    ) -> FloatArray:
+        """Mean parameters of a whole column's marginal, whatever its unit.
+
+        Parameters
+        ----------
+        x : array-like of shape (n,)
+            Missing cells, cells outside the support and rows of weight zero do not count; there
+            may be none left.
+        sample_weight : array-like of shape (n,), default=None
+            A weight of 2 equals two rows; None is 1 everywhere.
+        pseudocount : float, default=1.0
+            Rows of an exponential distribution with the column's own expectation that are mixed
+            in. With 0 the result is the plain marginal.
+
+        Returns
+        -------
+        ndarray of shape (2,)
+        """
+        x, weight = observed_cells(x, sample_weight)
+        inside = _is_positive(x)
+        x, weight = x[inside], weight[inside]
+        if weight.size == 0:
+            return self.uniform_prior()
+        rows = weight.sum()
+        log_location, location = self.statistics(x) @ (weight / rows)
+        kept = rows / (rows + pseudocount)
+        exponential = np.log(location) - np.euler_gamma
+        return self.project([kept * log_location + (1.0 - kept) * exponential, location])
+
     def to_unconstrained(self, mean: npt.ArrayLike) -> FloatArray:
         return np.log(np.stack(self._shape_and_location(mean), axis=-1))
 
@@ -136,9 +171,7 @@ class Gamma(Distribution):
             super().unconstrained_gradient(mean, flow, flow_statistics), -1, 0
         )
         rate = shape / location
-        return np.stack(
-            [shape * by_shape - rate * by_minus_rate, rate * by_minus_rate], axis=-1
-        )
+        return np.stack([shape * by_shape - rate * by_minus_rate, rate * by_minus_rate], axis=-1)
 
     def sample(self, mean: npt.ArrayLike, rng: np.random.Generator) -> FloatArray:
         shape, location = self._shape_and_location(mean)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..circuit import Circuit, Input, Product, Sum
-from ..distributions import Gaussian, MultivariateGaussian
+from ..circuit import Circuit, Product, Sum
 from .base import Structure, is_whole
+from .groups import gather, gaussian_columns, group_leaf
 
 COVARIANCES = ("full", "diag")
 
@@ -78,46 +78,11 @@ class Mixture(Structure):
         groups = [(variable,) for variable in range(len(distributions))]
         if self.covariance == "full":
             groups = gather(groups, [gaussian_columns(distributions)])
-        node = component_vector(groups, distributions, n_components)
+        leaves = [group_leaf(group, distributions, n_components) for group in groups]
+        node = leaves[0] if len(leaves) == 1 else Product(leaves)
         for size in sum_sizes(n_components, self.depth):
             node = Sum([node], size, kind="block", n_blocks=size)
-        return Circuit(node)
-
-
-def gaussian_columns(distributions):
-    """The columns with Gaussian leaves."""
-    return tuple(v for v, family in enumerate(distributions) if isinstance(family, Gaussian))
-
-
-def gather(groups, wanted):
-    """Groups of columns in which those of every wanted group stand together, in order."""
-    taken = {variable for group in wanted for variable in group}
-    rest = [group for group in groups if not taken.intersection(group)]
-    return sorted(rest + [group for group in wanted if group])
-
-
-def component_vector(groups, distributions, n_units):
-    """One product a unit over leaves for every group; groups of several columns are Gaussian.
-
-    Parameters
-    ----------
-    groups : list of tuple of int
-    distributions : sequence of Distribution
-        Of every column.
-    n_units : int
-
-    Returns
-    -------
-    Node
-    """
-    leaves = []
-    for group in groups:
-        family = distributions[group[0]]
-        if len(group) > 1:
-            floor = min(distributions[variable].variance_floor for variable in group)
-            family = MultivariateGaussian(len(group), floor)
-        leaves.append(Input(group, family, n_units))
-    return leaves[0] if len(leaves) == 1 else Product(leaves)
+        return Circuit(node, len(distributions))
 
 
 def sum_sizes(n_components, depth):

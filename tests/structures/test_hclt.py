@@ -5,8 +5,8 @@ import pytest
 from sklearn.base import clone
 
 from skpc.circuit import Circuit, Input, Product, Sum
-from skpc.distributions import Bernoulli, Categorical, Gaussian
-from skpc.structures import HCLT
+from skpc.distributions import Bernoulli, Categorical, Gaussian, MultivariateGaussian
+from skpc.structures import HCLT, Mixture
 from skpc.structures.hclt import tree_circuit
 
 
@@ -55,7 +55,7 @@ def test_finds_the_chain():
 def test_shape_of_the_circuit():
     edges = [[0, 1], [1, 2], [1, 3]]
     families = [Bernoulli(), Categorical(3), Gaussian(), Bernoulli()]
-    circuit = tree_circuit(edges, families, 2)
+    circuit = tree_circuit(edges, [(v,) for v in range(len(families))], families, 2)
     leaves = [("input", v, repr(family), 2) for v, family in enumerate(families)]
     below = {v: ("sum", 2, leaves[v]) for v in (0, 2, 3)}
     (top,) = circuit.root.children
@@ -109,7 +109,7 @@ def test_duplicated_columns_are_neighbours():
 def test_long_chain_needs_no_recursion():
     n = 5000
     edges = np.column_stack([np.arange(n - 1), np.arange(1, n)])
-    circuit = tree_circuit(edges, [Bernoulli()] * n, 1)
+    circuit = tree_circuit(edges, [(v,) for v in range(n)], [Bernoulli()] * n, 1)
     assert len(circuit.inputs) == n
     assert len(circuit.sums) == n
 
@@ -161,3 +161,49 @@ def test_bad_settings(setting):
     (name,) = setting
     with pytest.raises(ValueError, match=f"{name}=.* must be"):
         HCLT(**setting).build(np.zeros((2, 2)), [Bernoulli()] * 2, n_components=2)
+
+
+# -- groups ---------------------------------------------------------------------------------
+
+
+def correlated(n_rows=400):
+    """Columns 0, 3 are nearly equal, so are 1, 4; 2 is binary and follows the first pair."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, n_rows))
+    noise = 0.05 * rng.normal(size=(2, n_rows))
+    return np.column_stack([a, b, a > 0, a + noise[0], b + 0.3 * a + noise[1]])
+
+
+FAMILIES = [Gaussian(), Gaussian(), Bernoulli(), Gaussian(), Gaussian(0.01)]
+
+
+def test_columns_of_a_group_share_a_leaf():
+    circuit = HCLT(groups=[[3, 0], (1, 4)]).build(correlated(), FAMILIES, n_components=3)
+    leaves = {leaf.variables: leaf.distribution for leaf in circuit.inputs}
+    assert leaves == {
+        (0, 3): MultivariateGaussian(2), (1, 4): MultivariateGaussian(2), (2,): Bernoulli(),
+    }  # fmt: skip
+    assert len(circuit.sums) == 3
+
+
+def test_the_tree_joins_the_groups_that_tell_most_of_each_other():
+    groups = [(0, 3), (1, 4), (2,)]
+    edges = HCLT().learn_tree(correlated(), FAMILIES, groups=groups)
+    assert {frozenset(edge) for edge in edges.tolist()} == {frozenset((0, 1)), frozenset((0, 2))}
+
+
+def test_one_group_of_all_columns_is_a_mixture():
+    X = correlated()[:, [0, 1, 3]]
+    families = [Gaussian()] * 3
+    grouped = HCLT(groups=[[0, 1, 2]]).build(X, families, n_components=4)
+    mixture = Mixture().build(X, families, n_components=4)
+    assert repr(grouped) == repr(mixture)
+
+
+@pytest.mark.parametrize(("groups", "message"), [
+    ([[0, 2]], "names column 2, which is not continuous"), ([[0, 9]], "names column 9"),
+    ([[0, 1], [1, 3]], "names a column twice"),
+])  # fmt: skip
+def test_groups_that_cannot_be(groups, message):
+    with pytest.raises(ValueError, match=message):
+        HCLT(groups=groups).build(correlated(), FAMILIES, n_components=2)
