@@ -382,7 +382,7 @@ class MultivariateGaussian(Distribution):
         n_units: int,
         rng: np.random.Generator,
         *,
-        spread: float = 0.5,
+        spread: float = 1.0,
     ) -> FloatArray:
         """Expectations drawn from the group's marginal, each with a share of its covariance.
 
@@ -391,7 +391,7 @@ class MultivariateGaussian(Distribution):
         prior_mean : array-like of shape (S,)
         n_units : int
         rng : numpy.random.Generator
-        spread : float, default=0.5
+        spread : float, default=1.0
             Covariance of every unit as a fraction of that of the marginal.
 
         Returns

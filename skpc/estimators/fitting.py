@@ -20,7 +20,9 @@ from ..training import (
     ArraySource,
     Monitor,
     OpenBatch,
+    ReadOut,
     TrainingResult,
+    covariance_shrinkage,
     default_batch_size,
     default_passes,
     initial_parameters,
@@ -51,6 +53,9 @@ class Model:
     structure : Structure or Circuit
     encoder : TableEncoder
     parameters : Parameters
+        What scores are computed with.
+    raw : Parameters
+        What the solver goes on from: others where covariances are shrunk for use.
     priors : list of ndarray
         Mean parameters of the column of every leaf unit: smoothing draws towards them.
     solver_state : SolverState
@@ -62,6 +67,7 @@ class Model:
     structure: Structure | Circuit
     encoder: TableEncoder
     parameters: Parameters
+    raw: Parameters
     priors: list[np.ndarray]
     solver_state: SolverState
     backend: Backend
@@ -80,11 +86,9 @@ class Model:
             self._unit_smoothing = smoothing_statistics(program, 1.0, 1.0, self.priors)
         return self._unit_smoothing.scaled(alpha / total_weight)
 
-    def learnt(
-        self, parameters: Parameters, state: SolverState, open_batch: OpenBatch | None = None
-    ) -> Model:
-        """The model with other parameters."""
-        return replace(self, parameters=parameters, solver_state=state, open_batch=open_batch)
+    def read_out(self, total_weight: float) -> ReadOut | None:
+        """The rule by which parameters are read out, for data of this weight."""
+        return covariance_shrinkage(self.parameters.program, self.priors, total_weight)
 
     def scores(self, X: np.ndarray, names: Any = None) -> np.ndarray:
         """Log density of every row in the user's units, nats.
@@ -173,7 +177,7 @@ def draw_model(
     rows, row_weight = some_rows(X, weight, PRIOR_ROWS, rng)
     priors = leaf_priors(program, encoder.within_reach(encoder.transform(rows)), row_weight)
     parameters = initial_parameters(program, estimator.init_params, priors, rng)
-    return Model(structure, encoder, parameters, priors, SolverState(), backend)
+    return Model(structure, encoder, parameters, parameters, priors, SolverState(), backend)
 
 
 def fit_model(
@@ -216,7 +220,7 @@ def fit_model(
     max_iter = default_passes(estimator.max_iter, learn.n_rows, solver)
     best: TrainingResult | None = None
     for number in range(1, n_init + 1):
-        parameters = model.parameters
+        parameters = model.raw
         if number > 1:
             program = model.parameters.program
             parameters = initial_parameters(program, estimator.init_params, model.priors, rng)
@@ -235,6 +239,7 @@ def fit_model(
                 validation=validation,
                 rng=rng,
                 monitor=None if begins is None else begins(number, n_init, max_iter, model),
+                read_out=model.read_out(learn.total_weight),
             )
         except KeyboardInterrupt:
             if best is None:
@@ -257,7 +262,8 @@ def fit_model(
             UserWarning,
             stacklevel=2,
         )
-    return model.learnt(best.parameters, best.state), best
+    new = replace(model, parameters=best.parameters, raw=best.raw, solver_state=best.state)
+    return replace(new, open_batch=None), best
 
 
 def make_backend(program: Program, dtype: str, n_jobs: int | None) -> Backend:

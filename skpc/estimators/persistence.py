@@ -59,6 +59,9 @@ def write_model(
     add("encoder", encoder_arrays)
     arrays["weights"] = model.parameters.weights
     add("leaves", {str(i): a for i, a in enumerate(model.parameters.leaves)})
+    if model.raw is not model.parameters:
+        add("raw", {str(i): a for i, a in enumerate(model.raw.leaves)})
+    header["raw"] = model.raw is not model.parameters
     add("priors", {str(i): a for i, a in enumerate(model.priors)})
     state = model.solver_state
     add("state", state.arrays)
@@ -149,23 +152,23 @@ def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Mode
     circuit = circuit_from_arrays(_part(arrays, "circuit/"), header["circuit"])
     params = _unpack_all(header["params"], circuit)
     program = Program(circuit)
-    n_families = range(len(program.families))
-    leaves, priors = ([arrays[f"{k}/{i}"] for i in n_families] for k in ("leaves", "priors"))
+    leaves, priors = (_leaves(arrays, name, program) for name in ("leaves", "priors"))
     # Kernels read these arrays without looking at their lengths.
     _check_array("weights", arrays["weights"], (program.n_weights,))
-    for i, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
-        for name in (f"leaves/{i}", f"priors/{i}"):
-            _check_array(name, arrays[name], (units, family.n_statistics))
     for name in ("kinds", "shift", "scale", "open_share"):
         _check_array(f"encoder/{name}", arrays[f"encoder/{name}"], (circuit.n_variables,))
     encoder = (IdentityEncoder if header["identity"] else TableEncoder).from_arrays(
         _part(arrays, "encoder/"), header["encoder"]
     )
     fitted = header["fitted"]
+    parameters = raw = Parameters(program, arrays["weights"], leaves)
+    if header["raw"]:
+        raw = Parameters(program, arrays["weights"], _leaves(arrays, "raw", program))
     model = Model(
         circuit,
         encoder,
-        Parameters(program, arrays["weights"], leaves),
+        parameters,
+        raw,
         priors,
         SolverState(**header["state"], arrays=_part(arrays, "state/")),
         make_backend(program, fitted["dtype"], params.get("n_jobs")),
@@ -185,6 +188,7 @@ def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Mode
 def _add_open_batch(batch: OpenBatch, add: Callable) -> dict[str, Any]:
     """Put the arrays of a batch aside with ``add``; the rest of it, for the header."""
     add("batch/leaves", {str(i): a for i, a in enumerate(batch.parameters.leaves)})
+    add("batch/shown", {str(i): a for i, a in enumerate(batch.shown.leaves)})
     add("batch/state", batch.state.arrays)
     add("batch/leaf_flows", {str(i): a for i, a in enumerate(batch.statistics.leaves)})
     add("batch", {"weights": batch.parameters.weights, "flows": batch.statistics.flows})
@@ -200,20 +204,25 @@ def _open_batch(arrays: dict[str, np.ndarray], header: dict[str, Any], model: Mo
     program = model.parameters.program
     for name in ("batch/weights", "batch/flows"):
         _check_array(name, arrays[name], (program.n_weights,))
-    leaves, flows = [], []
-    for i, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
-        leaves.append(arrays[f"batch/leaves/{i}"])
-        flows.append(arrays[f"batch/leaf_flows/{i}"])
-        _check_array(f"batch/leaves/{i}", leaves[-1], (units, family.n_statistics))
-        _check_array(f"batch/leaf_flows/{i}", flows[-1], (units, 1 + family.n_statistics))
+    weights, flows = arrays["batch/weights"], _leaves(arrays, "batch/leaf_flows", program, more=1)
     return OpenBatch(
-        Parameters(program, arrays["batch/weights"], leaves),
+        Parameters(program, weights, _leaves(arrays, "batch/shown", program)),
+        Parameters(program, weights, _leaves(arrays, "batch/leaves", program)),
         SolverState(int(header["step"]), None, _part(arrays, "batch/state/")),
         model.backend,
         Statistics(
             float(header["log_likelihood"]), float(header["weight"]), arrays["batch/flows"], flows
         ),
     )
+
+
+def _leaves(arrays, prefix: str, program: Program, more: int = 0) -> list[np.ndarray]:
+    """One array a leaf family, checked: of the statistics, and ``more`` columns."""
+    leaves = []
+    for i, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
+        leaves.append(arrays[f"{prefix}/{i}"])
+        _check_array(f"{prefix}/{i}", leaves[-1], (units, more + family.n_statistics))
+    return leaves
 
 
 def _check_array(

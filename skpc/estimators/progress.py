@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -61,7 +62,7 @@ class FitProgress:
 
     def _usable(self, model: Model, parameters: Parameters, history: list[EpochRecord]) -> dict:
         """Attributes of an estimator as if the fit had ended here."""
-        now = model.learnt(parameters, model.solver_state)
+        now = replace(model, parameters=parameters)
         threshold = Threshold.of_rows(now, self._table, self._estimator.contamination)
         attributes = self._attributes(now, None, threshold)
         return attributes | {

@@ -105,6 +105,7 @@ def _learn_rows(estimator, model, stream, X, weight):
     result = learn_stream(
         model.backend,
         model.parameters,
+        model.raw,
         model.solver_state,
         model.open_batch,
         resolve_solver(estimator.solver),
@@ -113,10 +114,18 @@ def _learn_rows(estimator, model, stream, X, weight):
         # The same for all rows: what a batch is must not depend on the chunks.
         batch_size=default_batch_size(estimator.batch_size, sys.maxsize),
         smoothing=partial(model.smoothing, estimator.alpha),
+        read_out=model.read_out,
         weight_seen=seen,
         log_units=model.encoder.log_jacobian(X),
     )
-    return model.learnt(result.parameters, result.state, result.batch), stream, result.history
+    new = replace(
+        model,
+        parameters=result.parameters,
+        raw=result.raw,
+        solver_state=result.state,
+        open_batch=result.batch,
+    )
+    return new, stream, result.history
 
 
 def _learn_anew(estimator, model, stream, X, weight):

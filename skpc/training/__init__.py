@@ -7,6 +7,7 @@ estimators or files.
 from .defaults import default_batch_size, default_passes
 from .initialise import initial_parameters, leaf_priors
 from .loop import EpochRecord, Monitor, TrainingResult, train
+from .shrinkage import ReadOut, covariance_shrinkage
 from .smoothing import smoothing_statistics
 from .sources import ArraySource, Source
 from .stream import OpenBatch, learn_stream
@@ -16,8 +17,10 @@ __all__ = [
     "EpochRecord",
     "Monitor",
     "OpenBatch",
+    "ReadOut",
     "Source",
     "TrainingResult",
+    "covariance_shrinkage",
     "default_batch_size",
     "default_passes",
     "initial_parameters",

@@ -10,6 +10,7 @@ import numpy as np
 from ..backends import Backend, TopDown
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
+from .shrinkage import ReadOut
 from .sources import Source, n_batches
 
 #: Rows that a full-batch pass hands to the backend at once.
@@ -48,10 +49,12 @@ class TrainingResult:
 
     ``converged`` says whether the watched curve stopped rising, or the step of the solver fell
     to its end over all passes; ``interrupted`` whether a KeyboardInterrupt cut it off, the
-    parameters then being those of the last whole epoch.
+    parameters then being those of the last whole epoch. ``raw`` are the parameters that the
+    solver goes on from: others than ``parameters`` where these are read out.
     """
 
     parameters: Parameters
+    raw: Parameters
     state: SolverState
     history: list[EpochRecord] = field(default_factory=list)
     converged: bool = False
@@ -80,6 +83,7 @@ def train(
     validation: Source | None = None,
     rng: np.random.Generator | None = None,
     monitor: Monitor | None = None,
+    read_out: ReadOut | None = None,
 ) -> TrainingResult:
     """Learn parameters from a source of rows.
 
@@ -107,6 +111,8 @@ def train(
         Shuffles the rows.
     monitor : Monitor, optional
         Told of every epoch.
+    read_out : callable, optional
+        From parameters and top-down probabilities to the parameters that are used and kept.
 
     Returns
     -------
@@ -122,21 +128,30 @@ def train(
     if state is None:
         state = SolverState(horizon=per_epoch * max_iter)
     state = replace(state, share=1.0)
-    result = TrainingResult(parameters, state)
+    result = TrainingResult(_shown(backend, parameters, read_out), parameters, state)
     best = mark = -np.inf
     waited = 0
-    whole = parameters, state
+    whole = result.parameters, parameters, state
     try:
         for epoch in range(1, max_iter + 1):
             monitor.epoch_begins()
             record = _epoch(
-                backend, result, source, solver, smoothing, batch_size, validation, rng, epoch
+                backend,
+                result,
+                source,
+                solver,
+                smoothing,
+                batch_size,
+                validation,
+                rng,
+                epoch,
+                read_out,
             )
-            whole = result.parameters, result.state
+            whole = result.parameters, result.raw, result.state
             result.history.append(record)
             watched = record.train if record.validation is None else record.validation
             if record.validation is not None and (watched > best or epoch == 1):
-                best, best_parameters, result.best_epoch = watched, result.parameters, epoch
+                best, best_whole, result.best_epoch = watched, whole, epoch
             if monitor.epoch_ends(record, result.parameters):
                 break
             waited = 0 if watched > mark + tol else waited + 1
@@ -150,10 +165,10 @@ def train(
     except KeyboardInterrupt:
         if not result.history:
             raise
-        result.parameters, result.state = whole
+        result.parameters, result.raw, result.state = whole
         result.interrupted = True
     if validation is not None:
-        result.parameters = best_parameters
+        result.parameters, result.raw, _ = best_whole
     else:
         result.best_epoch = len(result.history)
     monitor.finished()
@@ -187,15 +202,22 @@ def mean_log_likelihood(backend: Backend, parameters: Parameters, source: Source
     return total / source.total_weight + source.log_units
 
 
-def _epoch(backend, result, source, solver, smoothing, batch_size, validation, rng, number):
+def _shown(backend, raw, read_out):
+    return raw if read_out is None else read_out(raw, backend.top_down(raw))
+
+
+def _epoch(
+    backend, result, source, solver, smoothing, batch_size, validation, rng, number, read_out
+):
     """One pass over the data; its record."""
     total, weight = 0.0, 0.0
     for statistics in _epoch_statistics(backend, result, source, solver, batch_size, rng):
         total += statistics.log_likelihood
         weight += statistics.weight
-        result.state, result.parameters = learn_batch(
-            backend, result.parameters, result.state, solver, statistics, smoothing
+        result.state, result.raw = learn_batch(
+            backend, result.raw, result.state, solver, statistics, smoothing
         )
+        result.parameters = _shown(backend, result.raw, read_out)
     held_out = None
     if validation is not None:
         held_out = mean_log_likelihood(backend, result.parameters, validation)

@@ -13,6 +13,7 @@ from ..backends import Backend, TopDown
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
 from .loop import learn_batch
+from .shrinkage import ReadOut
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,10 @@ class OpenBatch:
 
     Attributes
     ----------
-    parameters : Parameters
+    shown : Parameters
         Those before the batch: what its rows are looked at with.
+    parameters : Parameters
+        What the solver goes on from; see ``shrinkage``.
     state : SolverState
         Of the solver before the batch.
     backend : Backend
@@ -30,6 +33,7 @@ class OpenBatch:
         Sums over its rows so far.
     """
 
+    shown: Parameters
     parameters: Parameters
     state: SolverState
     backend: Backend
@@ -38,7 +42,7 @@ class OpenBatch:
     @cached_property
     def prepared(self) -> Any:
         """The parameters as the backend reads them."""
-        return self.backend.prepared(self.parameters)
+        return self.backend.prepared(self.shown)
 
     @cached_property
     def top_down(self) -> TopDown:
@@ -53,7 +57,7 @@ class OpenBatch:
         return new
 
     def __getstate__(self):
-        names = ("parameters", "state", "backend", "statistics")
+        names = ("shown", "parameters", "state", "backend", "statistics")
         return {name: vars(self)[name] for name in names}
 
 
@@ -66,6 +70,7 @@ class StreamResult:
     """
 
     parameters: Parameters
+    raw: Parameters
     state: SolverState
     batch: OpenBatch | None
     history: list[float]
@@ -74,6 +79,7 @@ class StreamResult:
 def learn_stream(
     backend: Backend,
     parameters: Parameters,
+    raw: Parameters,
     state: SolverState,
     batch: OpenBatch | None,
     solver: Solver,
@@ -82,6 +88,7 @@ def learn_stream(
     *,
     batch_size: int,
     smoothing: Callable[[float], Statistics],
+    read_out: Callable[[float], ReadOut | None],
     weight_seen: float,
     log_units: np.ndarray,
 ) -> StreamResult:
@@ -93,8 +100,8 @@ def learn_stream(
 
     Parameters
     ----------
-    backend, parameters, state, solver
-        What computes, from where to go on, and how.
+    backend, parameters, raw, state, solver
+        What computes, what rows are looked at with, from where to go on, and how.
     batch : OpenBatch or None
         What an earlier pass left open.
     X : ndarray of shape (n, n_variables)
@@ -105,6 +112,8 @@ def learn_stream(
         Weight, in rows, for which the solver's whole step is meant.
     smoothing : callable
         From the weight of all rows to the pseudo-evidence of an update.
+    read_out : callable
+        From the weight of all rows to the rule by which parameters are read out, or None.
     weight_seen : float
         Weight of all rows before these.
     log_units : ndarray of shape (n,)
@@ -120,7 +129,7 @@ def learn_stream(
         if batch is None:
             # Without a horizon the step is constant.
             nothing = Statistics.zeros(backend.program)
-            batch = OpenBatch(parameters, replace(state, horizon=None), backend, nothing)
+            batch = OpenBatch(parameters, raw, replace(state, horizon=None), backend, nothing)
         room = batch_size - batch.statistics.weight
         part = slice(start, start + _fitting(sample_weight[start:], room))
         start = part.stop
@@ -129,7 +138,7 @@ def learn_stream(
         total = statistics.log_likelihood + float(np.dot(sample_weight[part], log_units[part]))
         history.append(total / statistics.weight)
         batch = batch.joined(statistics)
-        state, parameters = learn_batch(
+        state, raw = learn_batch(
             backend,
             batch.parameters,
             replace(batch.state, share=min(1.0, batch.statistics.weight / batch_size)),
@@ -138,9 +147,11 @@ def learn_stream(
             smoothing(weight_seen),
             batch.top_down if solver.needs_top_down else None,
         )
+        rule = read_out(weight_seen)
+        parameters = raw if rule is None else rule(raw, backend.top_down(raw))
         if batch.statistics.weight >= (1 - 1e-9) * batch_size:
             batch = None
-    return StreamResult(parameters, state, batch, history)
+    return StreamResult(parameters, raw, state, batch, history)
 
 
 def _fitting(weight: np.ndarray, room: float) -> int:

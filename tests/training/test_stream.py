@@ -26,10 +26,10 @@ def stream(problem, chunks, solver=None, weight=None, batch_size=16, units=0.0):
     state, batch, history = SolverState(), None, []
     for start, stop in zip(np.cumsum([0, *chunks[:-1]]), np.cumsum(chunks), strict=True):
         result = learn_stream(
-            backend, parameters, state, batch, solver or Anemone(), X[start:stop],
+            backend, parameters, parameters, state, batch, solver or Anemone(), X[start:stop],
             weight[start:stop], batch_size=batch_size,
             smoothing=lambda total: smoothing_statistics(backend.program, 0.3, total, priors),
-            weight_seen=float(weight[:start].sum()), log_units=np.full(stop - start, units),
+            read_out=lambda total: None, weight_seen=float(weight[:start].sum()), log_units=np.full(stop - start, units),
         )  # fmt: skip
         parameters, state, batch = result.parameters, result.state, result.batch
         history += result.history
