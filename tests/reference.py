@@ -284,7 +284,10 @@ def weights_of(parameters, node):
 def leaf_log_density(parameters, leaf, X):
     """Shape (units, n)."""
     family, where = parameters.program.input_slice(owner(leaf))
-    return leaf.distribution.log_density(parameters.leaves[family][where], X[:, leaf.variable])
+    return leaf.distribution.log_density(
+        parameters.leaves[family][where],
+        X[:, leaf.variable] if len(leaf.variables) == 1 else X[:, list(leaf.variables)],
+    )
 
 
 def log_sum(terms):

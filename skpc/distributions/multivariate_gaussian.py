@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from .base import Distribution, FloatArray
 
-# Squares of larger values overflow float64; see Gaussian.
-_LARGEST = 1e150
+# Larger values count as so large: their squares leave room for products of matrices.
+_LARGEST = 1e100
 _LOG_TWO_PI = np.log(2.0 * np.pi)
 #: Rows whose products are taken at once, always so many: a row has the same bits among any others.
 BLOCK_ROWS = 128
@@ -147,7 +147,7 @@ class MultivariateGaussian(Distribution):
     def members(self, mean: npt.ArrayLike) -> Members:
         """Members ready for densities, for arrays of shape (U, S)."""
         location, covariance = self.unpack(mean)
-        factor = np.linalg.cholesky(covariance)
+        factor, covariance = _cholesky(covariance)
         log_det = np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(axis=-1)
         log_norm = -log_det - 0.5 * self.n_variables * _LOG_TWO_PI
         return Members(location, covariance, np.linalg.inv(factor), log_norm)
@@ -399,7 +399,7 @@ class MultivariateGaussian(Distribution):
         ndarray of shape (n_units, S)
         """
         location, covariance = self.unpack(prior_mean)
-        factor = np.linalg.cholesky(covariance)
+        factor, covariance = _cholesky(covariance)
         locations = location + rng.standard_normal((n_units, self.n_variables)) @ factor.T
         covariance = spread * np.broadcast_to(covariance, (n_units, *covariance.shape))
         return self.project(self.pack(locations, covariance))
@@ -410,7 +410,7 @@ class MultivariateGaussian(Distribution):
         """Draw one row from every member, (n, d) for arrays of shape (n, S)."""
         location, covariance = self.unpack(mean)
         noise = rng.standard_normal(location.shape)
-        return location + (np.linalg.cholesky(covariance) @ noise[..., None])[..., 0]
+        return location + (_cholesky(covariance)[0] @ noise[..., None])[..., 0]
 
     def mode(self, mean: npt.ArrayLike) -> FloatArray:
         """The location, (..., d)."""
@@ -438,7 +438,7 @@ class MultivariateGaussian(Distribution):
 
     def to_unconstrained(self, mean: npt.ArrayLike) -> FloatArray:
         location, covariance = self.unpack(mean)
-        factor = np.linalg.cholesky(covariance)
+        factor = _cholesky(covariance)[0]
         d = np.arange(self.n_variables)
         factor[..., d, d] = np.log(factor[..., d, d])
         return self._packed(location, np.swapaxes(factor, -1, -2))
@@ -470,6 +470,19 @@ class MultivariateGaussian(Distribution):
         down[..., d, d] = down[..., d, d] * factor[..., d, d] - flow
         centre = (precision @ (first - flow * location)[..., None])[..., 0]
         return self._packed(centre, np.swapaxes(np.tril(down), -1, -2))
+
+
+def _cholesky(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Factors, and the covariances: lifted where huge values left no digits for the small ones."""
+    try:
+        return np.linalg.cholesky(covariance), covariance
+    except np.linalg.LinAlgError:
+        size = np.abs(covariance).max(axis=(-2, -1), keepdims=True)
+        values, vectors = np.linalg.eigh(covariance / size)
+        values = np.maximum(values, 1e-12)[..., None, :]
+        covariance = size * ((vectors * values) @ np.swapaxes(vectors, -1, -2))
+        covariance = (covariance + np.swapaxes(covariance, -1, -2)) / 2
+        return np.linalg.cholesky(covariance), covariance
 
 
 def _kinds(x: FloatArray) -> tuple[np.ndarray, np.ndarray]:

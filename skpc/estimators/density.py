@@ -27,9 +27,10 @@ from ..utils.sklearn_compat import (
     validate_params,
     with_callbacks,
 )
-from .fitting import Model, canonical, draw_model, fit_model
+from .fitting import Model, canonical, fit_model
 from .persistence import write_model
 from .progress import FitProgress
+from .stacking import fit_table
 from .streaming import Stream, learn_chunk, new_stream
 from .tables import check_rows, check_table, chunks, columns_kept
 from .thresholds import DecisionMixin, Threshold
@@ -58,9 +59,12 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
     Parameters
     ----------
-    structure : {"hclt"}, Structure or Circuit, default="hclt"
+    structure : {"auto", "hclt", "mixture"}, Structure or Circuit, default="auto"
         How the circuit is drawn from the data: a name, an object of ``skpc.structures``, or
-        a hand-made circuit, whose leaves then read the columns as they are.
+        a hand-made circuit, whose leaves then read the columns as they are. "auto" is
+        "hclt" (a hidden Chow-Liu tree) for binary and categorical tables. With 2 to 100
+        continuous columns it mixes one with a mixture of normal distributions with full
+        covariances, by weights learnt from rows held out.
     solver : {"anemone", "em", "minibatch_em"} or Solver, default="anemone"
         How its parameters are learnt.
     n_components : int, default=32
@@ -131,8 +135,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
     Attributes
     ----------
     circuit_ : Circuit
-    structure_ : Structure or Circuit
-        What drew it.
+    structure_ : Structure, Circuit or list of Structure
+        What drew it; several where "auto" mixes their circuits.
     encoder_ : TableEncoder
         What the columns are, and how their cells are encoded.
     parameters_ : Parameters
@@ -201,7 +205,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
     def __init__(
         self,
-        structure="hclt",
+        structure="auto",
         solver="anemone",
         *,
         n_components=32,
@@ -285,19 +289,13 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             random_state = check_random_state(self.random_state)
             rng = np.random.default_rng(random_state.randint(2**31))
             whole_table, table = table, canonical(self, table)
-            if goes_on:
-                model = self._ready_model()
-            else:
-                model = draw_model(self, table, rng)
             progress = FitProgress(self, table, fitted_attributes)
-            model, result = fit_model(
-                self,
-                model,
-                table,
-                rng,
-                goes_on=goes_on,
-                begins=progress.begins,
-            )
+            if goes_on:
+                model, result = fit_model(
+                    self, self._ready_model(), table, rng, goes_on=True, begins=progress.begins
+                )
+            else:
+                model, result = fit_table(self, table, rng, begins=progress.begins)
             stream = None
             if not solver.full_batch:
                 stream = new_stream(self, table.kinds, rng, is_open=False).remembering(whole_table)

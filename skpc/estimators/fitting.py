@@ -50,7 +50,8 @@ class Model:
 
     Attributes
     ----------
-    structure : Structure or Circuit
+    structure : Structure, Circuit, or list of Structure
+        What drew the circuit; several where their circuits are mixed.
     encoder : TableEncoder
     parameters : Parameters
         What scores are computed with.
@@ -64,7 +65,7 @@ class Model:
         The last rows of a stream, if they do not make a whole batch yet.
     """
 
-    structure: Structure | Circuit
+    structure: Structure | Circuit | list[Structure]
     encoder: TableEncoder
     parameters: Parameters
     raw: Parameters
@@ -132,7 +133,13 @@ def canonical(estimator: Any, table: Table) -> Table:
 
 
 def draw_model(
-    estimator: Any, table: Table, rng: np.random.Generator, rows_to_come: int = 0
+    estimator: Any,
+    table: Table,
+    rng: np.random.Generator,
+    *,
+    rows_to_come: int = 0,
+    structure: Any = None,
+    encoder: TableEncoder | None = None,
 ) -> Model:
     """Encoding, structure and start values for a table, by the estimator's arguments.
 
@@ -143,22 +150,28 @@ def draw_model(
     rng : numpy.random.Generator
     rows_to_come : int, default=0
         Rows that are expected at least, for the choice of the precision.
+    structure : Structure or Circuit, optional
+        Instead of the estimator's.
+    encoder : TableEncoder, optional
+        One that has seen the table.
 
     Returns
     -------
     Model
     """
     X, weight, kinds = table
-    by_hand = isinstance(estimator.structure, Circuit)
-    structure = estimator.structure if by_hand else resolve_structure(estimator.structure)
-    encoder = (IdentityEncoder if by_hand else TableEncoder)(estimator.handle_unknown)
-    encoder.fit(
-        X,
-        weight,
-        categorical_mask(estimator.categorical_features, X.shape[1]),
-        kinds,
-        numbers_only=estimator.categorical_features is None,
-    )
+    structure = estimator.structure if structure is None else structure
+    by_hand = isinstance(structure, Circuit)
+    structure = structure if by_hand else resolve_structure(structure)
+    if encoder is None:
+        encoder = (IdentityEncoder if by_hand else TableEncoder)(estimator.handle_unknown)
+        encoder.fit(
+            X,
+            weight,
+            categorical_mask(estimator.categorical_features, X.shape[1]),
+            kinds,
+            numbers_only=estimator.categorical_features is None,
+        )
     circuit = structure
     if not by_hand:
         most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS

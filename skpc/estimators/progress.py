@@ -41,18 +41,19 @@ class FitProgress:
         """The monitor of start ``number`` of ``n_init``, each of at most ``max_iter`` epochs."""
         monitors: list[Monitor] = []
         if self._estimator.verbose:
-            monitors.append(_PrintedEpochs("" if n_init == 1 else f"Start {number}, "))
+            start = "" if n_init == 1 else f", start {number} of {n_init}"
+            monitors.append(_PrintedEpochs(f"{_name(model)}{start}: "))
         if has_callbacks(self._estimator):
             if self._root is None:
-                tasks = max_iter if n_init == 1 else n_init
-                self._root = self._estimator._init_callback_context(max_subtasks=tasks)
+                # How many trainings there will be, nobody knows yet.
+                self._root = self._estimator._init_callback_context(max_subtasks=None)
                 self._root.call_on_fit_task_begin(**self._given)
-            context = self._root
-            if n_init > 1:
-                context = self._root.subcontext(task_name="start", max_subtasks=max_iter)
-                context.call_on_fit_task_begin(**self._given)
+            context = self._root.subcontext(
+                task_name=f"training of {_name(model)}", max_subtasks=max_iter
+            )
+            context.call_on_fit_task_begin(**self._given)
             usable = partial(self._usable, model)
-            monitors.append(_CallbackEpochs(context, self._given, usable, n_init > 1))
+            monitors.append(_CallbackEpochs(context, self._given, usable))
         return _Monitors(monitors)
 
     def ends(self, attributes: dict[str, Any]) -> None:
@@ -73,12 +74,16 @@ class FitProgress:
         }
 
 
+def _name(model: Model) -> str:
+    return type(model.structure).__name__
+
+
 class _PrintedEpochs(Monitor):
     def __init__(self, before: str) -> None:
         self._before = before
 
     def epoch_ends(self, record, parameters):
-        line = f"{self._before}Epoch {record.epoch}: training rows {record.train:.4f}"
+        line = f"{self._before}epoch {record.epoch}: training rows {record.train:.4f}"
         print(line if record.validation is None else f"{line}, held out {record.validation:.4f}")
         return False
 
@@ -86,11 +91,10 @@ class _PrintedEpochs(Monitor):
 class _CallbackEpochs(Monitor):
     """Every epoch is a task of its own, in the context of its start."""
 
-    def __init__(self, context: Any, given: dict, attributes: Callable, ends: bool) -> None:
+    def __init__(self, context: Any, given: dict, attributes: Callable) -> None:
         self._context = context
         self._given = given
         self._attributes = attributes
-        self._ends = ends
         self._history: list[EpochRecord] = []
 
     def epoch_begins(self):
@@ -105,8 +109,7 @@ class _CallbackEpochs(Monitor):
         )
 
     def finished(self):
-        if self._ends:
-            self._context.call_on_fit_task_end(**self._given)
+        self._context.call_on_fit_task_end(**self._given)
 
 
 class _Monitors(Monitor):

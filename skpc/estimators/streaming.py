@@ -13,8 +13,9 @@ import numpy as np
 from ..solvers import resolve_solver
 from ..training import default_batch_size, learn_stream
 from .encoding import UnknownCategoryError
-from .fitting import Model, canonical, draw_model, fit_model
+from .fitting import Model, canonical, draw_model
 from .row_memory import RowMemory
+from .stacking import fit_table
 from .tables import Table, merged_kinds
 
 
@@ -132,8 +133,7 @@ def _learn_anew(estimator, model, stream, X, weight):
     """Structure, encoding and parameters from all rows of the buffer."""
     rng = np.random.default_rng(stream.seed)
     table = canonical(estimator, _remembered(stream))
-    drawn = draw_model(estimator, table, rng, rows_to_come=estimator.structure_rows)
-    new, result = fit_model(estimator, drawn, table, rng)
+    new, result = fit_table(estimator, table, rng, rows_to_come=estimator.structure_rows)
     surprise = result.history[0].train
     if model is not None:
         with suppress(UnknownCategoryError):

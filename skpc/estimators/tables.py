@@ -27,6 +27,11 @@ class Table(NamedTuple):
     sample_weight: np.ndarray | None
     kinds: list[str]
 
+    def part(self, rows: np.ndarray) -> Table:
+        """Some rows."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return Table(self.X[rows], weight, self.kinds)
+
     @property
     def weights(self) -> np.ndarray:
         """Weights as an array."""

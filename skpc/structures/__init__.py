@@ -46,7 +46,7 @@ def resolve_structure(structure):
         return made
     if isinstance(structure, str) and structure in STRUCTURES:
         return STRUCTURES[structure]()
-    names = ", ".join(repr(name) for name in sorted(STRUCTURES))
+    names = ", ".join(repr(name) for name in ["auto", *sorted(STRUCTURES)])
     raise ValueError(
         f"structure={structure!r} is unknown; give one of {names}, a Structure object or a Circuit."
     )

@@ -187,7 +187,8 @@ def test_a_copy_learns_without_the_original(copied):
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda c: c.name)
 def test_a_warm_start_begins_where_the_last_fit_ended(configuration):
-    model = configuration.make(warm_start=True, max_iter=8, batch_size=1000).fit(configuration.X)
+    params = {"warm_start": True, "max_iter": 8, "batch_size": 1000, "structure": "hclt"}
+    model = configuration.make(**params).fit(configuration.X)
     circuit, first = model.circuit_, model.history_
     model.fit(configuration.X)
     assert model.circuit_ is circuit

@@ -42,7 +42,7 @@ def test_scikit_learns_checks_pass(params):
 
 def test_a_search_over_a_pipeline_finds_the_better_model():
     X = continuous()
-    pipe = Pipeline([("scale", StandardScaler()), ("density", pc())])
+    pipe = Pipeline([("scale", StandardScaler()), ("density", pc(structure="hclt"))])
     grid = {"density__n_components": [1, 3], "density__solver": ["anemone", "em", MiniBatchEM()]}
     search = GridSearchCV(pipe, grid, cv=2, error_score="raise").fit(X)
     means = search.cv_results_["mean_test_score"]
@@ -204,8 +204,8 @@ needs_callbacks = pytest.mark.skipif(
 @pytest.mark.parametrize("solver", ["anemone", "em", "minibatch_em"])
 def test_a_callback_is_told_of_every_epoch_and_changes_nothing(solver):
     X = continuous()
-    recorder, plain = Recorder(), pc(solver=solver).fit(X)
-    model = pc(solver=solver).set_callbacks(recorder).fit(X)
+    recorder, plain = Recorder(), pc(solver=solver, structure="hclt").fit(X)
+    model = pc(solver=solver, structure="hclt").set_callbacks(recorder).fit(X)
     assert recorder.epochs("begin") == recorder.epochs("end") == [0, 1, 2, 3]
     assert recorder.told[0] == "setup"
     assert recorder.told[-1] == "teardown"
@@ -223,7 +223,7 @@ def test_a_callback_is_told_of_every_epoch_and_changes_nothing(solver):
 def test_a_callback_can_end_the_training(last):
     X = continuous()
     recorder = Recorder(last)
-    model = pc(max_iter=6).set_callbacks(recorder).fit(X)
+    model = pc(max_iter=6, structure="hclt").set_callbacks(recorder).fit(X)
     assert model.n_iter_ == last + 1 == len(recorder.epochs())
     assert not model.converged_
     np.testing.assert_array_equal(recorder.scores[-1], recorder.scores[-2])
@@ -234,7 +234,7 @@ def test_a_callback_can_end_the_training(last):
 def test_callbacks_get_the_weights_and_rows_that_are_learnt_from():
     X, weight = continuous(), np.arange(90) % 3
     recorder = Recorder()
-    pc().set_callbacks(recorder).fit(X, sample_weight=weight)
+    pc(structure="hclt").set_callbacks(recorder).fit(X, sample_weight=weight)
     assert recorder.metadata["sample_weight"].sum() == weight.sum()
     assert len(recorder.X) == len(recorder.metadata["sample_weight"])
 
@@ -242,7 +242,7 @@ def test_callbacks_get_the_weights_and_rows_that_are_learnt_from():
 @needs_callbacks
 def test_an_error_in_a_callback_leaves_the_earlier_fit():
     X = continuous()
-    model = pc().fit(X)
+    model = pc(structure="hclt").fit(X)
     before, keys = model.score_samples(X), set(vars(model))
 
     class Broken(Recorder):
@@ -260,6 +260,6 @@ def test_an_error_in_a_callback_leaves_the_earlier_fit():
 @needs_callbacks
 def test_callbacks_see_the_epochs_of_every_start():
     recorder = Recorder()
-    pc(n_init=2).set_callbacks(recorder).fit(continuous())
+    pc(n_init=2, structure="hclt").set_callbacks(recorder).fit(continuous())
     assert recorder.epochs() == [0, 1, 2, 3] * 2
     assert [t[2] for t in recorder.told if t[:2] == ("end", "start")] == [0, 1]

@@ -271,8 +271,9 @@ def test_objects_are_cloned_and_their_settings_reached(table):
 
 
 def test_learning_goes_on_from_given_parameters(table):
-    first = make(max_iter=10).fit(table)
-    second = make(max_iter=1, init_params=first.parameters_, solver="em").fit(table)
+    first = make(max_iter=10, structure="hclt").fit(table)
+    params = {"structure": "hclt", "init_params": first.parameters_}
+    second = make(max_iter=1, solver="em", **params).fit(table)
     assert second.history_[0].train > first.history_[-1].train - 0.5
     assert second.parameters_.program is not first.parameters_.program
     with pytest.raises(ValueError, match="init_params=.* are of another circuit"):
@@ -442,9 +443,10 @@ def test_clone_and_cross_validation(table):
 
 
 def test_output_line_an_epoch(table, capsys):
-    make(max_iter=2, verbose=1).fit(table)
+    make(max_iter=2, verbose=1, structure="hclt", n_init=2).fit(table)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["Epoch 1", "Epoch 2"]
+    starts = [f"HCLT, start {i} of 2: epoch {j}" for i in (1, 2) for j in (1, 2)]
+    assert [line.rpartition(":")[0] for line in lines] == starts
     make(max_iter=2).fit(table)
     assert capsys.readouterr().out == ""
 

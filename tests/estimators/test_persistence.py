@@ -232,7 +232,7 @@ def test_a_class_of_the_user_is_left_out_with_a_warning(table, tmp_path):
         model.save(tmp_path / "model")
     assert "structure (HomeMade)" in str(caught[0].message)
     again = skpc.load(tmp_path / "model")
-    assert again.structure == "hclt"
+    assert again.structure == "auto"
     assert_same_model(model, again, table)
 
 

@@ -150,7 +150,7 @@ def test_a_stream_follows_a_change_of_the_data():
 
 
 def test_a_circuit_made_by_hand_does_not_wait(monkeypatch):
-    monkeypatch.setattr("skpc.estimators.streaming.fit_model", None)
+    monkeypatch.setattr("skpc.estimators.streaming.fit_table", None)
     circuit = Circuit(Sum(Product([Input(0, Bernoulli(), 2), Input(1, Bernoulli(), 2)])))
     X = table(600)[:, :2]
     model = in_chunks(make(structure=circuit, alpha=0.1, batch_size=20), X, 10)

@@ -29,7 +29,8 @@ def stream(problem, chunks, solver=None, weight=None, batch_size=16, units=0.0):
             backend, parameters, parameters, state, batch, solver or Anemone(), X[start:stop],
             weight[start:stop], batch_size=batch_size,
             smoothing=lambda total: smoothing_statistics(backend.program, 0.3, total, priors),
-            read_out=lambda total: None, weight_seen=float(weight[:start].sum()), log_units=np.full(stop - start, units),
+            read_out=lambda total: None, weight_seen=float(weight[:start].sum()),
+            log_units=np.full(stop - start, units),
         )  # fmt: skip
         parameters, state, batch = result.parameters, result.state, result.batch
         history += result.history
