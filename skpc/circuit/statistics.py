@@ -68,7 +68,12 @@ class Statistics:
 
     def mean(self) -> Statistics:
         """Means a row: sums divided by the total weight (zeros when there is none)."""
-        return self.scaled(1.0 / self.weight if self.weight > 0 else 0.0)
+        if not self.weight > 0:
+            return self.scaled(0.0)
+        # Not times the inverse, which overflows for the smallest weights.
+        total = self.weight
+        leaves = [a / total for a in self.leaves]
+        return Statistics(self.log_likelihood / total, 1.0, self.flows / total, leaves)
 
     def __repr__(self) -> str:
         return f"Statistics(log_likelihood={self.log_likelihood:.6g}, weight={self.weight:.6g})"

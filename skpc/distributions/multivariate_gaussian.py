@@ -150,7 +150,8 @@ class MultivariateGaussian(Distribution):
         factor, covariance = _cholesky(covariance)
         log_det = np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(axis=-1)
         log_norm = -log_det - 0.5 * self.n_variables * _LOG_TWO_PI
-        return Members(location, covariance, np.linalg.inv(factor), log_norm)
+        whiten = np.asarray(np.linalg.inv(factor), np.float64)
+        return Members(location, covariance, whiten, log_norm)
 
     # -- densities and statistics ------------------------------------------------------------
 
@@ -475,14 +476,14 @@ class MultivariateGaussian(Distribution):
 def _cholesky(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Factors, and the covariances: lifted where huge values left no digits for the small ones."""
     try:
-        return np.linalg.cholesky(covariance), covariance
+        return np.asarray(np.linalg.cholesky(covariance), np.float64), covariance
     except np.linalg.LinAlgError:
         size = np.abs(covariance).max(axis=(-2, -1), keepdims=True)
         values, vectors = np.linalg.eigh(covariance / size)
         values = np.maximum(values, 1e-12)[..., None, :]
         covariance = size * ((vectors * values) @ np.swapaxes(vectors, -1, -2))
         covariance = (covariance + np.swapaxes(covariance, -1, -2)) / 2
-        return np.linalg.cholesky(covariance), covariance
+        return np.asarray(np.linalg.cholesky(covariance), np.float64), covariance
 
 
 def _kinds(x: FloatArray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import BaseEstimator, DensityMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -142,7 +142,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
     parameters_ : Parameters
     history_ : list of EpochRecord
         Epoch, mean log-likelihood of the training batches and of the held-out rows, nats in the
-        units of X. ``partial_fit`` adds one record a piece, at most the last 10 000 are kept.
+        units of X. ``partial_fit`` adds one record a piece, of which at least the last
+        10 000 are kept.
     n_iter_ : int
         Passes that ``fit`` made, plus pieces that ``partial_fit`` learnt.
     converged_ : bool
@@ -285,7 +286,9 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         with columns_kept(self):
             if goes_on:
                 self._check_goes_on(X)
-            table = check_table(self, X, sample_weight, reset=True)
+            table = check_table(self, X, sample_weight, reset=not goes_on)
+            if goes_on:
+                self._ready_model().check_known(table.X, getattr(self, "feature_names_in_", None))
             random_state = check_random_state(self.random_state)
             rng = np.random.default_rng(random_state.randint(2**31))
             whole_table, table = table, canonical(self, table)
@@ -304,7 +307,14 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.history_ = result.history
         self.n_iter_ = len(result.history)
         self.converged_ = result.converged
-        if not (result.converged or result.interrupted or solver.anneals):
+        if result.interrupted:
+            warnings.warn(
+                f"Interrupted: the model is that of epoch {result.best_epoch} of "
+                f"{result.max_iter}, and usable. With warm_start=True fit goes on from it.",
+                UserWarning,
+                stacklevel=2,
+            )
+        elif not (result.converged or solver.anneals):
             warnings.warn(
                 f"After {self.n_iter_} passes the likelihood still rises by more than "
                 f"tol={self.tol:g} nats a row; raise max_iter or tol.",
@@ -344,13 +354,16 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         """
         first = not hasattr(self, "parameters_")
         # scikit-learn looks at arguments once a fit, which takes as long as a small update.
-        if first or self._arguments_read != _read_by_stream(self):
+        is_open = first or (self._stream is not None and self._stream.is_open)
+        if is_open or self._arguments_read != _read_by_stream(self):
             validate_params(self)
         with columns_kept(self):
             table = check_table(self, X, sample_weight, reset=first)
             stream = self._stream_so_far(table.kinds)
             model = None if first else self._ready_model()
-            model, stream, likelihoods = learn_chunk(self, model, stream, table)
+            model, stream, likelihoods = learn_chunk(
+                self, model, stream, table, getattr(self, "feature_names_in_", None)
+            )
         done = 0 if first else self.n_iter_
         history = [] if first else self.history_
         self._adopt(model, stream, Threshold(self.contamination))
@@ -378,18 +391,13 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
     def _check_goes_on(self, X) -> None:
         """What warm_start keeps must not have been changed."""
         way_out = "set warm_start=False to learn a new circuit."
-        now = _drawn_by(self)
         for name, before in self._drawn_by.items():
-            if now[name] != before:
+            now = getattr(self, name)
+            if not _same(before, now):
                 raise ValueError(
-                    f"{name} changed from {before} to {now[name]} since the last fit, but "
+                    f"{name} changed from {before!r} to {now!r} since the last fit, but "
                     f"warm_start=True goes on with the circuit of that fit; {way_out}"
                 )
-        if isinstance(self.structure, Circuit) and self.structure is not self.circuit_:
-            raise ValueError(
-                "structure is another circuit than in the last fit, with which warm_start=True "
-                f"goes on; {way_out}"
-            )
         try:
             check_rows(self, X, reset=False)
         except ValueError as error:
@@ -446,7 +454,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         check_is_fitted(self)
         if sample_weight is None:
             return float(np.mean(self.score_samples(X)))
-        table = check_table(self, X, sample_weight, reset=False)
+        table = check_table(self, X, sample_weight, reset=False, learns=False)
         scores = self._ready_model().scores(table.X, getattr(self, "feature_names_in_", None))
         return float(np.average(scores, weights=table.weights))
 
@@ -497,7 +505,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             "n_iter": self.n_iter_,
             "converged": bool(self.converged_),
             "offset": self.offset_,
-            "contamination": self._threshold.contamination,
+            "contamination": _plain(self._threshold.contamination),
             "dtype": self._model.backend.dtype.name,
         }
         params = self.get_params(deep=False)
@@ -522,10 +530,28 @@ def fitted_attributes(model: Model, stream: Stream | None, threshold: Threshold)
     }
 
 
-def _drawn_by(estimator: PCDensityEstimator) -> dict[str, str]:
-    """The arguments that decide over the circuit, as text."""
+def _drawn_by(estimator: PCDensityEstimator) -> dict[str, Any]:
+    """The arguments that decide over the circuit; later changes of objects do not reach them."""
     names = ("n_components", "structure", "categorical_features", "handle_unknown")
-    return {name: repr(getattr(estimator, name)) for name in names}
+    values = {name: getattr(estimator, name) for name in names}
+    return {
+        name: value if isinstance(value, Circuit) else clone(value, safe=False)
+        for name, value in values.items()
+    }
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two arguments of a constructor mean the same."""
+    if isinstance(one, BaseEstimator) and type(one) is type(other):
+        mine, others = one.get_params(deep=False), other.get_params(deep=False)
+        return all(_same(value, others[name]) for name, value in mine.items())
+    if isinstance(one, str | Circuit | BaseEstimator) or isinstance(other, str | Circuit):
+        return one is other or (isinstance(one, str) and one == other)
+    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+
+
+def _plain(number: Any) -> Any:
+    return number if isinstance(number, str) else float(number)
 
 
 def _read_by_stream(estimator: PCDensityEstimator) -> tuple:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -90,6 +89,12 @@ class Model:
     def read_out(self, total_weight: float) -> ReadOut | None:
         """The rule by which parameters are read out, for data of this weight."""
         return covariance_shrinkage(self.parameters.program, self.priors, total_weight)
+
+    def check_known(self, X: np.ndarray, names: Any = None) -> None:
+        """Refuse values never seen where ``handle_unknown="error"``, before work begins."""
+        if self.encoder.handle_unknown == "error":
+            for part in chunks(len(X)):
+                self.encoder.transform(X[part], part.start, names)
 
     def scores(self, X: np.ndarray, names: Any = None) -> np.ndarray:
         """Log density of every row in the user's units, nats.
@@ -266,15 +271,7 @@ def fit_model(
         if interrupted:
             break
     assert best is not None
-    if best.interrupted:
-        best.converged = False
-        which = f"Interrupted in start {number} of {n_init}" if n_init > 1 else "Interrupted"
-        warnings.warn(
-            f"{which}: the model is that of epoch {best.best_epoch} of {max_iter}, and usable. "
-            "fit with warm_start=True goes on from it.",
-            UserWarning,
-            stacklevel=2,
-        )
+    best.converged &= not best.interrupted
     new = replace(model, parameters=best.parameters, raw=best.raw, solver_state=best.state)
     return replace(new, open_batch=None), best
 
@@ -331,19 +328,46 @@ def some_rows(X, weight, most: int, rng: np.random.Generator):
     return X[drawn], draws[drawn]
 
 
+def held_out(weights: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """The part of every row's weight that is held out, about ``share`` of all.
+
+    Points are spread evenly over the weight, each for the mean weight of a row; so a row that
+    stands for many is held out in part, as if it were repeated. One row at least is held out,
+    and one kept.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n,)
+        At least two rows.
+    share : float
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
+    n = len(weights)
+    n_points = min(max(1, round(share * n)), n - 1)
+    seed = np.random.RandomState(int(rng.integers(2**31)))
+    points = stratified_row_sample(weights, n_points, seed)
+    held = np.minimum(points * (weights.sum() / n), weights)
+    if (held == weights).all():
+        held[rng.integers(n)] = 0.0
+    return held
+
+
 def _split(estimator, table, encoder, rng):
     """Sources of the rows to learn from, and of those held out."""
-    X, weight, _ = table
-    if not estimator.early_stopping or len(X) < 2:
-        return _source(table, encoder, None), None
-    order = rng.permutation(len(X))
-    n_held = min(max(1, round(estimator.validation_fraction * len(X))), len(X) - 1)
-    held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
-    return _source(table, encoder, kept), _source(table, encoder, held)
+    if not estimator.early_stopping or len(table.X) < 2:
+        return _source(table.X, table.sample_weight, encoder, None), None
+    weights = table.weights
+    held = held_out(weights, estimator.validation_fraction, rng)
+    return tuple(
+        _source(table.X, part, encoder, np.flatnonzero(part)) for part in (weights - held, held)
+    )
 
 
-def _source(table, encoder, index):
-    X, weight, _ = table
+def _source(X, weight, encoder, index):
     source = ArraySource(X, weight, encoder.transform, index)
     total = 0.0
     for part in chunks(source.n_rows):

@@ -65,7 +65,7 @@ def write_model(
     add("priors", {str(i): a for i, a in enumerate(model.priors)})
     state = model.solver_state
     add("state", state.arrays)
-    header["state"] = {"step": state.step, "horizon": state.horizon}
+    header["state"] = {"step": state.step, "horizon": state.horizon, "owner": state.owner}
     if model.open_batch is not None:
         header["open_batch"] = _add_open_batch(model.open_batch, add)
     if stream is not None:
@@ -194,6 +194,7 @@ def _add_open_batch(batch: OpenBatch, add: Callable) -> dict[str, Any]:
     add("batch", {"weights": batch.parameters.weights, "flows": batch.statistics.flows})
     return {
         "step": batch.state.step,
+        "owner": batch.state.owner,
         "weight": batch.statistics.weight,
         "log_likelihood": batch.statistics.log_likelihood,
     }
@@ -208,7 +209,9 @@ def _open_batch(arrays: dict[str, np.ndarray], header: dict[str, Any], model: Mo
     return OpenBatch(
         Parameters(program, weights, _leaves(arrays, "batch/shown", program)),
         Parameters(program, weights, _leaves(arrays, "batch/leaves", program)),
-        SolverState(int(header["step"]), None, _part(arrays, "batch/state/")),
+        SolverState(
+            int(header["step"]), None, _part(arrays, "batch/state/"), owner=header["owner"]
+        ),
         model.backend,
         Statistics(
             float(header["log_likelihood"]), float(header["weight"]), arrays["batch/flows"], flows

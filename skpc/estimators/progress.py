@@ -66,12 +66,18 @@ class FitProgress:
         now = replace(model, parameters=parameters)
         threshold = Threshold.of_rows(now, self._table, self._estimator.contamination)
         attributes = self._attributes(now, None, threshold)
-        return attributes | {
-            "history_": history,
-            "n_iter_": len(history),
-            "converged_": False,
-            "n_features_in_": self._table.X.shape[1],
-        }
+        known = vars(self._estimator)
+        more = {name: known[name] for name in ("_drawn_by", "_arguments_read") if name in known}
+        return (
+            more
+            | attributes
+            | {
+                "history_": history,
+                "n_iter_": len(history),
+                "converged_": False,
+                "n_features_in_": self._table.X.shape[1],
+            }
+        )
 
 
 def _name(model: Model) -> str:
@@ -104,7 +110,7 @@ class _CallbackEpochs(Monitor):
     def epoch_ends(self, record, parameters):
         self._history.append(record)
         return self._task.call_on_fit_task_end(
-            reconstruction_attributes=lambda: self._attributes(parameters, self._history),
+            reconstruction_attributes=lambda: self._attributes(parameters, list(self._history)),
             **self._given,
         )
 

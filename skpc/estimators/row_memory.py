@@ -28,7 +28,7 @@ class RowMemory:
     ----------
     X : ndarray of shape (n, n_columns)
     sample_weight : ndarray of shape (n,)
-        Of the rows while all are held; ones as soon as the memory is a sample.
+        Of the rows while all are held; then what each of them stands for.
     n_seen : int
         Rows added so far.
     weight_seen : float
@@ -49,6 +49,8 @@ class RowMemory:
         self._space = _Space(np.empty((0, 0)), np.empty(0), np.empty(0))
         #: Above it no key of a full memory lies.
         self._worst = np.inf
+        #: The smallest key that found no place.
+        self._smallest_out = np.inf
 
     @property
     def is_whole(self) -> bool:
@@ -61,7 +63,13 @@ class RowMemory:
 
     @property
     def sample_weight(self) -> np.ndarray:
-        return self._space.weight[: self.n] if self.is_whole else np.ones(self.n)
+        weight = self._space.weight[: self.n]
+        if self.is_whole:
+            return weight
+        # A row of weight w stays with probability 1 - exp(-w τ) where τ is the smallest key
+        # that did not: weighted by its inverse the sample stands for all rows.
+        kept = -np.expm1(-np.minimum(weight * self._smallest_out, 700.0))
+        return weight / np.maximum(kept, np.finfo(float).tiny)
 
     def added(self, X: np.ndarray, sample_weight: np.ndarray) -> RowMemory:
         """The memory after these rows; their weights are positive."""
@@ -76,6 +84,8 @@ class RowMemory:
         if free == 0:
             # Most rows of a long stream end here, and nothing is copied.
             better = keys < self._worst
+            out = keys[~better]
+            new._smallest_out = min(self._smallest_out, float(out.min(initial=np.inf)))
             if not better.any():
                 return new
             X, sample_weight, keys = X[better], sample_weight[better], keys[better]
@@ -83,14 +93,18 @@ class RowMemory:
         rows = np.concatenate([rows, X]) if self.n else X
         weight = np.concatenate([weight, sample_weight])
         keys = np.concatenate([old_keys, keys])
-        kept = np.sort(np.argpartition(keys, self.capacity - 1)[: self.capacity])
+        order = np.argpartition(keys, self.capacity - 1)
+        kept, out = np.sort(order[: self.capacity]), keys[order[self.capacity :]]
+        new._smallest_out = min(new._smallest_out, float(out.min(initial=np.inf)))
         new._take(rows[kept], weight[kept], keys[kept])
         return new
 
     def _next_keys(self, sample_weight: np.ndarray) -> np.ndarray:
         """Keys of the next rows: the seed and the number of a row decide."""
         draws = np.random.Generator(np.random.PCG64(self.seed).advance(self.n_seen))
-        return -np.log1p(-draws.random(len(sample_weight))) / sample_weight
+        with np.errstate(over="ignore"):
+            keys = -np.log1p(-draws.random(len(sample_weight))) / sample_weight
+        return np.minimum(keys, np.finfo(float).max)
 
     def _take(self, rows: np.ndarray, weight: np.ndarray, keys: np.ndarray) -> None:
         self.n = len(rows)
@@ -119,7 +133,10 @@ class RowMemory:
         """Arrays and a JSON-able header."""
         rows, weight, keys = self._space.cut(self.n)
         names = ("capacity", "seed", "n_seen", "weight_seen")
-        return {"rows": rows, "weight": weight, "keys": keys}, {k: getattr(self, k) for k in names}
+        header = {name: getattr(self, name) for name in names}
+        # JSON knows no infinity.
+        header["smallest_out"] = None if self.is_whole else self._smallest_out
+        return {"rows": rows, "weight": weight, "keys": keys}, header
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], header: dict) -> RowMemory:
@@ -127,6 +144,8 @@ class RowMemory:
         new = cls(int(header["capacity"]), int(header["seed"]))
         new.n_seen, new.weight_seen = int(header["n_seen"]), float(header["weight_seen"])
         new._take(arrays["rows"], arrays["weight"], arrays["keys"])
+        out = header["smallest_out"]
+        new._smallest_out = np.inf if out is None else float(out)
         return new
 
 

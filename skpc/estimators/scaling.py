@@ -40,24 +40,24 @@ def robust_moments(column: np.ndarray, sample_weight: np.ndarray | None) -> tupl
     x = x[seen]
     if not x.size:
         return 0.0, 1.0
-    size = float(np.abs(x).max())
-    unit = 1.0 if size == 0 or 1e-100 < size < 1e100 else size
-    x = x / unit
+    # An eighth of the values, so that no difference of two overflows.
+    x = x / 8
     first, middle, third = weighted_quantiles(x, weight, [0.25, 0.5, 0.75]).tolist()
     # Rounding alone must not become a scale.
-    smallest = 1e-12 * max(abs(middle), np.finfo(float).tiny)
+    smallest = max(1e-12 * abs(middle), np.finfo(float).tiny)
     width = (third - first) / _NORMAL_RANGE
     if not width > smallest:
         distance = np.abs(x - middle)
         apart = distance > smallest
         if not apart.any():
-            return middle * unit, 1.0
+            return 8 * middle, 1.0
         rest = None if weight is None else weight[apart]
         width = float(weighted_quantiles(distance[apart], rest, [0.5])[0])
-    x = np.clip(x, middle - REACH * width, middle + REACH * width)
+    with np.errstate(over="ignore"):
+        z = np.clip((x - middle) / width, -REACH, REACH)
     share = np.full(len(x), 1 / len(x)) if weight is None else weight / weight.sum()
-    mean = float(np.dot(share, x))
-    deviation = float(np.sqrt(np.dot(share, (x - mean) ** 2)))
-    if not deviation > smallest:
-        return mean * unit, 1.0
-    return mean * unit, deviation * unit
+    mean = float(np.dot(share, z))
+    deviation = width * float(np.sqrt(np.dot(share, (z - mean) ** 2)))
+    mean = 8 * (middle + width * mean)
+    largest = np.finfo(float).max / 16
+    return (mean, 8 * min(deviation, largest)) if deviation > smallest else (mean, 1.0)

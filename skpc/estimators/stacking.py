@@ -13,7 +13,7 @@ from ..solvers import SolverState
 from ..structures import HCLT, Mixture, Structure
 from ..structures.groups import gaussian_columns
 from ..training import TrainingResult
-from .fitting import Begins, Model, draw_model, fit_model, make_backend
+from .fitting import Begins, Model, draw_model, fit_model, held_out, make_backend
 from .tables import Table
 
 #: Components of the mixture over all continuous columns, at most. On eleven tables 8 and 12 were
@@ -67,12 +67,12 @@ def fit_table(
     if len(parts) == 1:
         return fit_model(estimator, first, table, rng, begins=begins)
     models = [first] + [draw(structure=part, encoder=first.encoder) for part in parts[1:]]
-    n_held = min(round(HELD_SHARE * len(table.X)), MOST_HELD)
-    order = rng.permutation(len(table.X))
-    held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
-    trial = [fit_model(estimator, model, table.part(kept), rng, begins=begins) for model in models]
-    scores = np.column_stack([model.scores(table.X[held]) for model, _ in trial])
-    weights = stacking_weights(scores, table.weights[held])
+    share = min(HELD_SHARE, MOST_HELD / len(table.X))
+    held_weight = held_out(table.weights, share, rng)
+    kept, held = (table.part(weight) for weight in (table.weights - held_weight, held_weight))
+    trial = [fit_model(estimator, model, kept, rng, begins=begins) for model in models]
+    scores = np.column_stack([model.scores(held.X) for model, _ in trial])
+    weights = stacking_weights(scores, held.weights)
     fits = trial
     interrupted = any(result.interrupted for _, result in trial)
     if len(table.X) <= REFIT_ROWS and not interrupted:

@@ -55,7 +55,7 @@ def new_stream(estimator: Any, kinds: list[str], rng: np.random.Generator, is_op
 
 
 def learn_chunk(
-    estimator: Any, model: Model | None, stream: Stream, table: Table
+    estimator: Any, model: Model | None, stream: Stream, table: Table, names: Any = None
 ) -> tuple[Model, Stream, list[float]]:
     """Learn from the next chunk of a stream; the arguments stay as they are.
 
@@ -66,6 +66,8 @@ def learn_chunk(
         None before the first chunk.
     stream : Stream
     table : Table
+    names : array of str, optional
+        Names of the columns, for error messages.
 
     Returns
     -------
@@ -78,8 +80,10 @@ def learn_chunk(
     stream = replace(stream, kinds=merged_kinds(stream.kinds, table.kinds))
     history: list[float] = []
     X, weight = table.X, table.weights
+    if model is not None and not stream.is_open:
+        model.check_known(X, names)
     while len(X):
-        room = estimator.structure_rows - stream.memory.n if stream.is_open else len(X)
+        room = stream.memory.capacity - stream.memory.n if stream.is_open else len(X)
         part = slice(0, max(1, room))
         rows, row_weight = X[part], weight[part]
         X, weight = X[part.stop :], weight[part.stop :]
@@ -98,10 +102,8 @@ def _learn_rows(estimator, model, stream, X, weight):
     if model is None or (stream.is_open and stream.memory.n >= stream.refit_at):
         return _learn_anew(estimator, model, stream, X, weight)
     try:
-        rows = model.encoder.transform(X)
+        model.check_known(X)
     except UnknownCategoryError:
-        if not stream.is_open:
-            raise
         return _learn_anew(estimator, model, stream, X, weight)
     result = learn_stream(
         model.backend,
@@ -110,14 +112,15 @@ def _learn_rows(estimator, model, stream, X, weight):
         model.solver_state,
         model.open_batch,
         resolve_solver(estimator.solver),
-        rows,
+        X,
         weight,
+        encode=model.encoder.transform,
+        log_units=model.encoder.log_jacobian,
         # The same for all rows: what a batch is must not depend on the chunks.
         batch_size=default_batch_size(estimator.batch_size, sys.maxsize),
         smoothing=partial(model.smoothing, estimator.alpha),
         read_out=model.read_out,
         weight_seen=seen,
-        log_units=model.encoder.log_jacobian(X),
     )
     new = replace(
         model,
@@ -133,7 +136,9 @@ def _learn_anew(estimator, model, stream, X, weight):
     """Structure, encoding and parameters from all rows of the buffer."""
     rng = np.random.default_rng(stream.seed)
     table = canonical(estimator, _remembered(stream))
-    new, result = fit_table(estimator, table, rng, rows_to_come=estimator.structure_rows)
+    new, result = fit_table(estimator, table, rng, rows_to_come=stream.memory.capacity)
+    if result.interrupted:
+        raise KeyboardInterrupt
     surprise = result.history[0].train
     if model is not None:
         with suppress(UnknownCategoryError):
@@ -141,8 +146,8 @@ def _learn_anew(estimator, model, stream, X, weight):
     n = stream.memory.n
     stream = replace(
         stream,
-        is_open=n < estimator.structure_rows,
-        refit_at=min(2 * n, estimator.structure_rows),
+        is_open=n < stream.memory.capacity,
+        refit_at=min(2 * n, stream.memory.capacity),
     )
     return new, stream, [surprise]
 

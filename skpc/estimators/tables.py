@@ -27,10 +27,11 @@ class Table(NamedTuple):
     sample_weight: np.ndarray | None
     kinds: list[str]
 
-    def part(self, rows: np.ndarray) -> Table:
-        """Some rows."""
-        weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return Table(self.X[rows], weight, self.kinds)
+    def part(self, weight: np.ndarray) -> Table:
+        """The rows that have weight, with these weights."""
+        used = np.flatnonzero(weight)
+        weight = weight[used]
+        return Table(self.X[used], None if (weight == 1).all() else weight, self.kinds)
 
     @property
     def weights(self) -> np.ndarray:
@@ -120,7 +121,9 @@ def check_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
     return table
 
 
-def check_table(estimator: Any, X: Any, sample_weight: Any, reset: bool) -> Table:
+def check_table(
+    estimator: Any, X: Any, sample_weight: Any, reset: bool, learns: bool = True
+) -> Table:
     """Rows to learn from, with their weights and the dtypes of their columns; rows of weight
     zero are dropped.
 
@@ -134,7 +137,7 @@ def check_table(estimator: Any, X: Any, sample_weight: Any, reset: bool) -> Tabl
     if kinds is None:
         kinds = [rows.dtype.kind] * rows.shape[1]
     weight = None if sample_weight is None else check_weight(sample_weight, len(rows))
-    if isinstance(estimator.structure, Circuit):
+    if learns and isinstance(estimator.structure, Circuit):
         _check_cells(estimator, rows, weight)
     if weight is not None and not weight.all():
         rows, weight = rows[weight > 0], weight[weight > 0]
@@ -253,8 +256,10 @@ def refuse_cells(X: Any, error: Exception) -> None:
     if "feature names" in str(error) or "features, but" in str(error):
         return
     kind = TypeError if isinstance(error, TypeError) else ValueError
-    if "omplex" in str(error) or "1j" in repr(X)[:200]:
-        dtype = getattr(np.asarray(X), "dtype", "complex")
+    found = _first_word(X)
+    dtype = getattr(X, "dtype", None)
+    if isinstance(found and found[1], complex) or getattr(dtype, "kind", "") == "c":
+        dtype = "complex" if dtype is None else dtype
         raise ValueError(
             f"Complex data not supported: X has dtype {dtype}; pass real numbers, for example real "
             "and imaginary parts as two columns."
@@ -266,7 +271,6 @@ def refuse_cells(X: Any, error: Exception) -> None:
             f"X has rows of different lengths ({lengths[0]}, but {lengths[other]} at row {other}); "
             "give every row the same number of cells, NaN for missing."
         ) from error
-    found = _first_word(X)
     if found is None:
         return
     name, cell = found

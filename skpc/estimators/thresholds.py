@@ -104,7 +104,11 @@ class DecisionMixin:
         ndarray of shape (n_samples,), float64
             Nats; negative for outliers.
         """
-        return self.score_samples(X) - self.offset_
+        scores, offset = self.score_samples(X), self.offset_
+        if np.isneginf(offset):
+            # So many training rows were impossible that only such rows are below any line.
+            return np.where(np.isneginf(scores), -np.inf, np.inf)
+        return scores - offset
 
     def predict(self, X):
         """Tell outliers from other rows.

@@ -76,16 +76,20 @@ class Anemone(Solver):
         if not self.momentum:
             return statistics, {}
         k = self.momentum**state.share
+        new = -np.expm1(state.share * np.log(self.momentum))
         current = {"flows": statistics.flows}
         current |= {f"leaves_{i}": leaf for i, leaf in enumerate(statistics.leaves)}
         before = state.arrays
         arrays = {
-            name: (1 - k) * value + (k * before[name] if before else 0.0)
+            name: new * value + (k * before[name] if before else 0.0)
             for name, value in current.items()
         }
         # The weight that the zeros of the start still have.
-        arrays["start_weight"] = k * before.get("start_weight", np.ones(1))
-        correction = 1 / (1 - arrays["start_weight"][0])
+        log_start = before.get("log_start_weight", np.zeros(1)) + state.share * np.log(
+            self.momentum
+        )
+        arrays["log_start_weight"] = log_start
+        correction = 1 / -np.expm1(log_start[0])
         averaged = Statistics(
             statistics.log_likelihood,
             statistics.weight,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -32,12 +32,20 @@ class SolverState:
         Part of a whole batch that the next statistics stand for: a stream may come in single
         rows, and each is then learnt with so small a step that a batch of them has the effect
         of one step.
+    owner : str
+        Class of the solver whose arrays these are.
     """
 
     step: int = 0
     horizon: int | None = None
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     share: float = 1.0
+    owner: str = ""
+
+    def owned_by(self, solver: Any) -> SolverState:
+        """For this solver: the arrays of another one mean nothing to it."""
+        name = type(solver).__name__
+        return self if name == self.owner else replace(self, arrays={}, owner=name)
 
     def advanced(self, arrays: dict[str, np.ndarray] | None = None) -> SolverState:
         """After one more update."""

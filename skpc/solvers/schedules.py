@@ -31,7 +31,9 @@ def scheduled_step(solver: Any, state: SolverState) -> float:
     else:
         done = min(1.0, state.step / max(1, state.horizon - 1))
         step = max(float(solver.min_step_size), base * 0.5 * (1 + math.cos(math.pi * done)))
-    return step if state.share == 1.0 else 1.0 - (1.0 - step) ** state.share
+    if state.share == 1.0 or step == 1.0:
+        return step
+    return -math.expm1(state.share * math.log1p(-step))
 
 
 def check_steps(step_size: Any, min_step_size: Any, schedule: Any) -> None:

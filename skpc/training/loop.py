@@ -60,6 +60,7 @@ class TrainingResult:
     converged: bool = False
     interrupted: bool = False
     best_epoch: int = 0
+    max_iter: int = 0
 
     @property
     def log_likelihood(self) -> float:
@@ -127,8 +128,9 @@ def train(
     per_epoch = 1 if solver.full_batch else n_batches(source.n_rows, batch_size)
     if state is None:
         state = SolverState(horizon=per_epoch * max_iter)
-    state = replace(state, share=1.0)
-    result = TrainingResult(_shown(backend, parameters, read_out), parameters, state)
+    state = replace(state, share=1.0).owned_by(solver)
+    shown = _shown(backend, parameters, read_out)
+    result = TrainingResult(shown, parameters, state, max_iter=max_iter)
     best = mark = -np.inf
     waited = 0
     whole = result.parameters, parameters, state

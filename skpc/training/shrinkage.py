@@ -62,6 +62,11 @@ def covariance_shrinkage(
             location, covariance = family.unpack(parameters.leaves[f][units])
             _, whole = family.unpack(leaf_priors[f][start])
             within = np.tensordot(use / total, covariance, axes=1)
+            # Within the units there is no more variance than in all rows, wild cells apart: one
+            # unit that took such a row must not widen the others.
+            inner, outer = np.diagonal(within), np.diagonal(whole)
+            narrower = np.sqrt(np.minimum(1.0, outer / inner))
+            within = within * narrower * narrower[:, None]
             target = (1 - WHOLE_SHARE) * within + WHOLE_SHARE * whole
             rows = (total_weight * use)[:, None, None]
             prior = family.n_variables + 2

@@ -86,11 +86,12 @@ def learn_stream(
     X: np.ndarray,
     sample_weight: np.ndarray,
     *,
+    encode: Callable[[np.ndarray], np.ndarray],
+    log_units: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
     smoothing: Callable[[float], Statistics],
     read_out: Callable[[float], ReadOut | None],
     weight_seen: float,
-    log_units: np.ndarray,
 ) -> StreamResult:
     """Learn from rows once, in their order.
 
@@ -105,9 +106,13 @@ def learn_stream(
     batch : OpenBatch or None
         What an earlier pass left open.
     X : ndarray of shape (n, n_variables)
-        Encoded rows.
+        Rows as the user gave them; they are encoded batch by batch.
     sample_weight : ndarray of shape (n,)
         Positive.
+    encode : callable
+        From rows to what the backend reads.
+    log_units : callable
+        From rows to the log density of the user's units over that of encoded rows, nats.
     batch_size : int
         Weight, in rows, for which the solver's whole step is meant.
     smoothing : callable
@@ -116,26 +121,31 @@ def learn_stream(
         From the weight of all rows to the rule by which parameters are read out, or None.
     weight_seen : float
         Weight of all rows before these.
-    log_units : ndarray of shape (n,)
-        Log density of the user's units over that of encoded rows, nats.
 
     Returns
     -------
     StreamResult
     """
     history = []
-    start = 0
+    if state.owner != state.owned_by(solver).owner:
+        batch = None
+    state = state.owned_by(solver)
+    ends = np.cumsum(sample_weight)
+    start, done = 0, 0.0
     while start < len(X):
         if batch is None:
             # Without a horizon the step is constant.
             nothing = Statistics.zeros(backend.program)
             batch = OpenBatch(parameters, raw, replace(state, horizon=None), backend, nothing)
         room = batch_size - batch.statistics.weight
-        part = slice(start, start + _fitting(sample_weight[start:], room))
-        start = part.stop
-        weight_seen += float(sample_weight[part].sum())
-        statistics = backend.statistics(batch.prepared, X[part], sample_weight[part])
-        total = statistics.log_likelihood + float(np.dot(sample_weight[part], log_units[part]))
+        # The rows that fit, one at least.
+        stop = int(np.searchsorted(ends, (done + room) * (1 + 1e-9), side="right"))
+        part = slice(start, max(start + 1, stop))
+        start, done = part.stop, float(ends[part.stop - 1])
+        rows, weight = X[part], sample_weight[part]
+        seen = weight_seen + done
+        statistics = backend.statistics(batch.prepared, encode(rows), weight)
+        total = statistics.log_likelihood + float(np.dot(weight, log_units(rows)))
         history.append(total / statistics.weight)
         batch = batch.joined(statistics)
         state, raw = learn_batch(
@@ -144,19 +154,11 @@ def learn_stream(
             replace(batch.state, share=min(1.0, batch.statistics.weight / batch_size)),
             solver,
             batch.statistics,
-            smoothing(weight_seen),
+            smoothing(seen),
             batch.top_down if solver.needs_top_down else None,
         )
-        rule = read_out(weight_seen)
+        rule = read_out(seen)
         parameters = raw if rule is None else rule(raw, backend.top_down(raw))
         if batch.statistics.weight >= (1 - 1e-9) * batch_size:
             batch = None
     return StreamResult(parameters, raw, state, batch, history)
-
-
-def _fitting(weight: np.ndarray, room: float) -> int:
-    """How many of the next rows fit, one at least."""
-    if len(weight) == 1:
-        return 1
-    ends = np.cumsum(weight)
-    return max(1, int(np.searchsorted(ends, room * (1 + 1e-9), side="right")))

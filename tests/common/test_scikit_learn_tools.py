@@ -262,4 +262,5 @@ def test_callbacks_see_the_epochs_of_every_start():
     recorder = Recorder()
     pc(n_init=2, structure="hclt").set_callbacks(recorder).fit(continuous())
     assert recorder.epochs() == [0, 1, 2, 3] * 2
-    assert [t[2] for t in recorder.told if t[:2] == ("end", "start")] == [0, 1]
+    name = "training of HCLT"
+    assert [t[2] for t in recorder.told if t[:2] == ("end", name)] == [0, 1]

@@ -33,7 +33,9 @@ def test_then_it_is_a_sample_and_chunks_do_not_matter(chunk):
     found = filled(20, X, chunk=chunk)
     assert not found.is_whole
     assert len(set(found.X[:, 0])) == 20
-    assert (found.sample_weight == 1).all()
+    # Every row stands for as many: about 100 in all.
+    assert found.sample_weight.std() < 1e-9
+    assert found.sample_weight.sum() == pytest.approx(100, rel=0.5)
     assert (found.n_seen, found.weight_seen) == (100, 100)
     np.testing.assert_array_equal(found.X, filled(20, X, chunk=13).X)
 
@@ -85,3 +87,13 @@ def test_a_file_goes_on_as_the_memory_does(n):
     one, other = (found.added(more, np.ones(n)) for found in (old, again))
     np.testing.assert_array_equal(one.X, other.X)
     assert (one.n_seen, one.weight_seen) == (other.n_seen, other.weight_seen)
+
+
+def test_weights_of_a_sample_make_it_stand_for_all_rows():
+    X, weight = np.arange(400)[:, None], np.where(np.arange(400) < 8, 100.0, 1.0)
+    shares = []
+    for seed in range(40):
+        found = filled(60, X, weight, 400, seed)
+        heavy = found.sample_weight[found.X[:, 0] < 8].sum()
+        shares.append(heavy / found.sample_weight.sum())
+    assert np.mean(shares) == pytest.approx(800 / 1192, abs=0.03)

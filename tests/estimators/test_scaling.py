@@ -64,3 +64,13 @@ def test_a_wild_cell_costs_the_other_rows_nothing(wild):
     model = PCDensityEstimator(**params).fit(X)
     assert model.score(rest) > clean - 0.1
     assert np.isfinite(model.score_samples(X)).all()
+
+
+@pytest.mark.parametrize("unit", [1e-3, 100.0, 1e5])
+@pytest.mark.parametrize("wild", [1e30, 1e200, 1.7e308])
+def test_a_wild_cell_of_any_size_leaves_the_scale_of_the_others(unit, wild):
+    x = unit * np.random.default_rng(0).normal(size=1000)
+    assert robust_moments(np.append(x, wild), None)[1] == pytest.approx(unit, rel=0.1)
+    found = robust_moments(np.array([-1.7e308, 1.7e308] * 3), None)
+    assert np.isfinite(found).all()
+    assert robust_moments(np.array([0, 5e-324] * 5), None)[1] == 1

@@ -29,7 +29,7 @@ def test_the_first_step_is_that_without_momentum(learning):
     state, heavy = step(Anemone(momentum=0.9, **STEP), SolverState(), parameters, backend, X)
     np.testing.assert_allclose(heavy.weights, plain.weights, rtol=1e-12)
     np.testing.assert_allclose(heavy.leaves[0], plain.leaves[0], rtol=1e-12)
-    assert set(state.arrays) == {"flows", "leaves_0", "start_weight"}
+    assert set(state.arrays) == {"flows", "leaves_0", "log_start_weight"}
 
 
 def test_later_steps_learn_from_the_corrected_running_mean_of_mean_flows(learning):

@@ -30,7 +30,7 @@ def stream(problem, chunks, solver=None, weight=None, batch_size=16, units=0.0):
             weight[start:stop], batch_size=batch_size,
             smoothing=lambda total: smoothing_statistics(backend.program, 0.3, total, priors),
             read_out=lambda total: None, weight_seen=float(weight[:start].sum()),
-            log_units=np.full(stop - start, units),
+            encode=lambda rows: rows, log_units=lambda rows: np.full(len(rows), units),
         )  # fmt: skip
         parameters, state, batch = result.parameters, result.state, result.batch
         history += result.history
