@@ -17,6 +17,7 @@ from .discretised_logistic import DiscretisedLogistic
 from .finite import FiniteDistribution
 from .gamma import Gamma
 from .gaussian import Gaussian
+from .indicator import Indicator
 from .log_normal import LogNormal
 from .multivariate_gaussian import MultivariateGaussian
 from .negative_binomial import NegativeBinomial
@@ -34,6 +35,7 @@ __all__ = [
     "FiniteDistribution",
     "Gamma",
     "Gaussian",
+    "Indicator",
     "LogNormal",
     "MultivariateGaussian",
     "NegativeBinomial",
@@ -51,6 +53,7 @@ DISTRIBUTIONS: dict[str, type[Distribution]] = {
         DiscretisedLogistic,
         Gamma,
         Gaussian,
+        Indicator,
         LogNormal,
         MultivariateGaussian,
         NegativeBinomial,

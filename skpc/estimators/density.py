@@ -59,7 +59,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
     Parameters
     ----------
-    structure : {"auto", "hclt", "mixture"}, Structure or Circuit, default="auto"
+    structure : {"auto", "cltree", "hclt", "mixture"}, Structure or Circuit, default="auto"
         How the circuit is drawn from the data: a name, an object of ``skpc.structures``, or
         a hand-made circuit, whose leaves then read the columns as they are. "auto" is
         "hclt" (a hidden Chow-Liu tree) for binary and categorical tables. With 2 to 100

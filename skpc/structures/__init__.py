@@ -7,12 +7,13 @@ Start values, training and anything that reads or writes parameters do not.
 from sklearn.base import clone
 
 from .base import Structure
+from .chow_liu_tree import CLTree
 from .hclt import HCLT
 from .mixture import Mixture
 
-STRUCTURES = {"hclt": HCLT, "mixture": Mixture}
+STRUCTURES = {"cltree": CLTree, "hclt": HCLT, "mixture": Mixture}
 
-__all__ = ["HCLT", "STRUCTURES", "Mixture", "Structure", "resolve_structure"]
+__all__ = ["HCLT", "STRUCTURES", "CLTree", "Mixture", "Structure", "resolve_structure"]
 
 
 def resolve_structure(structure):

@@ -133,7 +133,7 @@ def test_an_argument_that_every_chunk_reads_is_refused_in_later_chunks(fitted, n
 
 SETTINGS = {
     "unknown structure": (
-        {"structure": "tree"}, "structure='tree' is unknown; give one of 'auto', 'hclt', "),
+        {"structure": "tree"}, "structure='tree' is unknown; give one of 'auto', "),
     "structure of no states": (
         {"structure": HCLT(n_components=0)}, "n_components=0 must be an integer of at least 1"),
     "structure of half states": (

@@ -17,7 +17,7 @@ def test_objects_are_cloned():
 
 @pytest.mark.parametrize("structure", ["hlct", None, HCLT, 3])
 def test_unknown(structure):
-    with pytest.raises(ValueError, match=r"structure=.* is unknown; give one of 'auto', 'hclt'"):
+    with pytest.raises(ValueError, match=r"structure=.* is unknown; give one of 'auto'"):
         resolve_structure(structure)
 
 

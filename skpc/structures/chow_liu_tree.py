@@ -1,0 +1,87 @@
+"""One Chow-Liu tree: every column depends on one other column, without latent variables."""
+
+import numpy as np
+
+from ..circuit import Circuit, Input, Node, Product, Sum
+from ..distributions import Indicator
+from .base import Structure
+from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
+from .mutual_information import pairwise_mutual_information
+
+
+class CLTree(Structure):
+    """The best tree of dependences between columns, each node a table of conditional probabilities.
+
+    The binary and categorical columns are joined by the spanning tree of largest mutual
+    information [1]_; a continuous column depends on the one of them that tells most about it. The
+    circuit has no latent variable, so that one step of EM finds its parameters.
+
+    Parameters
+    ----------
+    n_bins : int or "auto", default="auto"
+        Largest number of quantile bins in which a continuous column is counted.
+
+    References
+    ----------
+    .. [1] C. K. Chow and C. N. Liu, "Approximating discrete probability distributions with
+       dependence trees", IEEE Transactions on Information Theory 14, 1968.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpc.distributions import Bernoulli
+    >>> from skpc.structures import CLTree
+    >>> X = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float)
+    >>> CLTree().build(X, [Bernoulli()] * 3, n_components=1)
+    Circuit(n_variables=3, ...)
+    """
+
+    def __init__(self, n_bins="auto"):
+        self.n_bins = n_bins
+
+    def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
+        """Learn the tree and make its circuit.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_variables)
+            Encoded rows.
+        distributions : sequence of length n_variables, of Distribution
+        n_components : int
+            Not used: a node has as many units as its column states.
+        sample_weight : array of shape (n_rows,), optional
+        random_state
+            Not used.
+
+        Returns
+        -------
+        Circuit
+        """
+        n_states = [family.n_states for family in distributions]
+        finite = [variable for variable, states in enumerate(n_states) if states is not None]
+        if not finite:
+            raise ValueError(
+                "structure='cltree' needs a binary or categorical column, and there is none; use "
+                "'hclt' or 'mixture' for continuous columns."
+            )
+        information = pairwise_mutual_information(
+            X, n_states, sample_weight=sample_weight, n_bins=self.n_bins
+        )
+        factors: dict[int, list[Node]] = {
+            v: [Input(v, Indicator(n_states[v]), n_states[v])] for v in finite
+        }
+        for variable, states in enumerate(n_states):
+            if states is None:
+                told_by = finite[int(np.argmax(information[variable, finite]))]
+                leaf = Input(variable, distributions[variable], n_states[told_by])
+                factors[told_by].append(leaf)
+        edges = maximum_spanning_tree(information[np.ix_(finite, finite)])
+        parents, order = rooted_tree(edges, tree_centre(edges))
+        for node in order[::-1]:
+            parts = factors[finite[node]]
+            vector = parts[0] if len(parts) == 1 else Product(parts)
+            if parents[node] < 0:
+                return Circuit(Sum([vector], 1), len(distributions))
+            above = finite[parents[node]]
+            factors[above].append(Sum([vector], n_states[above]))
+        raise ValueError("edges have no root; a tree is needed.")
