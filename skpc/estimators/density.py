@@ -27,12 +27,15 @@ from ..utils.sklearn_compat import (
     validate_params,
     with_callbacks,
 )
+from .columns import chunks
 from .fitting import Model, canonical, fit_model
+from .frame_schema import FrameSchema
+from .frames import FrameTable
 from .persistence import write_model
 from .progress import FitProgress
 from .stacking import fit_table
 from .streaming import Stream, learn_chunk, new_stream
-from .tables import check_rows, check_table, chunks, columns_kept
+from .tables import check_rows, check_table, columns_kept, words_named
 from .thresholds import DecisionMixin, Threshold
 
 #: Pieces of a stream that ``history_`` keeps.
@@ -54,8 +57,9 @@ def _streams(estimator: PCDensityEstimator) -> bool:
 class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, BaseEstimator):
     """Density of a table by a probabilistic circuit.
 
-    The circuit is a deep mixture whose likelihoods, marginals and samples are exact. Missing
-    cells (NaN) are integrated out, in learning and in scoring.
+    The circuit is a deep mixture whose likelihoods, marginals and samples are exact. Tables are
+    arrays of numbers, or data frames of pandas, polars or pyarrow with columns of any kind.
+    Missing cells (NaN, None, NA, null) are integrated out, in learning and in scoring.
 
     Parameters
     ----------
@@ -69,15 +73,16 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         How its parameters are learnt.
     n_components : int, default=32
         Latent states a region of the structure: the width of the model.
-    categorical_features : "from_dtype", array-like of bool or int, or None, \
+    categorical_features : "from_dtype", array-like of bool, int or str, or None, \
             default="from_dtype"
-        Columns that hold categories. By default whole-number columns with few distinct values
-        (at most 64, and at most a tenth of the rows or five), and columns of a pandas
-        ``category`` dtype with numeric categories; ``encoder_.kinds`` says what was decided.
-        Every column of a data frame has its own dtype; an array has one for all, so that one
-        column of floats makes all columns floats. Columns that are not named and hold no
-        values but 0 and 1 are binary. None: all columns are numbers, but for boolean ones,
-        which are binary.
+        Columns of numbers that hold categories: a mask, their places, or their names in a data
+        frame. By default whole-number columns with few distinct values (at most 64, and at most
+        a tenth of the rows or five), and those of a ``category`` dtype; ``encoder_.kinds`` says
+        what was decided. Every column of a data frame has its own dtype; an array has one for
+        all, so that one column of floats makes all columns floats. Columns that are not named
+        and hold no values but 0 and 1 are binary. None: all columns are numbers, but for
+        boolean ones, which are binary. Columns of words always hold categories: those that a
+        pandas ``category`` or an ``Enum`` declares, else the different words.
     handle_unknown : {"other", "error"}, default="other"
         Values of binary and categorical columns that did not occur in training: "other" gives
         them a small probability, so that they look unusual; "error" refuses them.
@@ -266,8 +271,10 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Numbers; NaN marks missing cells.
+        X : array-like or data frame of shape (n_samples, n_features)
+            Numbers; NaN marks missing cells. Frames of pandas, polars, pyarrow and others may
+            have columns of words, categories, truth values and numbers; None, NA and null are
+            missing cells too.
         y : Ignored
         sample_weight : array-like of shape (n_samples,), optional
             A weight of 2 equals two rows, 0 equals absence.
@@ -286,13 +293,19 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         with columns_kept(self):
             if goes_on:
                 self._check_goes_on(X)
-            table = check_table(self, X, sample_weight, reset=not goes_on)
+            known = getattr(self, "_schema", None) if goes_on else None
+            grows = None if goes_on else "sorted"
+            table = check_table(self, X, sample_weight, not goes_on, known, grows)
             if goes_on:
-                self._ready_model().check_known(table.X, getattr(self, "feature_names_in_", None))
+                with words_named(table.X):
+                    self._ready_model().check_known(
+                        table.X, getattr(self, "feature_names_in_", None)
+                    )
             random_state = check_random_state(self.random_state)
             rng = np.random.default_rng(random_state.randint(2**31))
             whole_table, table = table, canonical(self, table)
-            progress = FitProgress(self, table, fitted_attributes)
+            shown = whole_table if isinstance(whole_table.X, FrameTable) else table
+            progress = FitProgress(self, table, fitted_attributes, shown)
             if goes_on:
                 model, result = fit_model(
                     self, self._ready_model(), table, rng, goes_on=True, begins=progress.begins
@@ -303,7 +316,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             if not solver.full_batch:
                 stream = new_stream(self, table.kinds, rng, is_open=False).remembering(whole_table)
             threshold = Threshold.of_rows(model, table, self.contamination)
-        self._adopt(model, stream, threshold)
+        self._adopt(model, stream, threshold, table.schema)
         self.history_ = result.history
         self.n_iter_ = len(result.history)
         self.converged_ = result.converged
@@ -337,8 +350,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Numbers; NaN marks missing cells. One row is enough.
+        X : array-like or data frame of shape (n_samples, n_features)
+            Numbers, or a frame as for ``fit``; NaN marks missing cells. One row is enough.
         y : Ignored
         sample_weight : array-like of shape (n_samples,), optional
             A weight of 2 equals two rows, 0 equals absence.
@@ -358,15 +371,18 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         if is_open or self._arguments_read != _read_by_stream(self):
             validate_params(self)
         with columns_kept(self):
-            table = check_table(self, X, sample_weight, reset=first)
+            known = None if first else getattr(self, "_schema", None)
+            grows = "appearance" if first or (is_open and known is not None) else None
+            table = check_table(self, X, sample_weight, first, known, grows)
             stream = self._stream_so_far(table.kinds)
             model = None if first else self._ready_model()
-            model, stream, likelihoods = learn_chunk(
-                self, model, stream, table, getattr(self, "feature_names_in_", None)
-            )
+            with words_named(table.X):
+                model, stream, likelihoods = learn_chunk(
+                    self, model, stream, table, getattr(self, "feature_names_in_", None)
+                )
         done = 0 if first else self.n_iter_
         history = [] if first else self.history_
-        self._adopt(model, stream, Threshold(self.contamination))
+        self._adopt(model, stream, Threshold(self.contamination), table.schema)
         new = [EpochRecord(done + i, x, None) for i, x in enumerate(likelihoods, start=1)]
         # A copy of the estimator may have the same list.
         history = history + new
@@ -399,7 +415,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
                     f"warm_start=True goes on with the circuit of that fit; {way_out}"
                 )
         try:
-            check_rows(self, X, reset=False)
+            check_rows(self, X)
         except ValueError as error:
             raise ValueError(
                 f"{error} warm_start=True keeps the columns of the last fit; {way_out}"
@@ -410,10 +426,16 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self._model.backend.n_jobs = self.n_jobs
         return self._model
 
-    def _adopt(self, model: Model, stream: Stream | None, threshold: Threshold) -> None:
+    def _adopt(
+        self,
+        model: Model,
+        stream: Stream | None,
+        threshold: Threshold,
+        schema: FrameSchema | None,
+    ) -> None:
         """Take over what was learnt; nothing in here can fail halfway."""
         self.__dict__.update(
-            fitted_attributes(model, stream, threshold),
+            fitted_attributes(model, stream, threshold, schema),
             _drawn_by=_drawn_by(self),
             _arguments_read=_read_by_stream(self),
         )
@@ -425,7 +447,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or data frame of shape (n_samples, n_features)
             NaN marks missing cells: the density is then that of the cells that are there.
 
         Returns
@@ -434,8 +456,12 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             Natural logarithms, in the units of X.
         """
         check_is_fitted(self)
-        X = check_rows(self, X, reset=False)
-        return self._ready_model().scores(X, getattr(self, "feature_names_in_", None))
+        X = check_rows(self, X)
+        return self._scores(X)
+
+    def _scores(self, X) -> np.ndarray:
+        with words_named(X):
+            return self._ready_model().scores(X, getattr(self, "feature_names_in_", None))
 
     def score(self, X, y=None, sample_weight=None):
         """Mean log density of the rows, nats.
@@ -454,9 +480,9 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         check_is_fitted(self)
         if sample_weight is None:
             return float(np.mean(self.score_samples(X)))
-        table = check_table(self, X, sample_weight, reset=False, learns=False)
-        scores = self._ready_model().scores(table.X, getattr(self, "feature_names_in_", None))
-        return float(np.average(scores, weights=table.weights))
+        known = getattr(self, "_schema", None)
+        table = check_table(self, X, sample_weight, False, known, learns=False)
+        return float(np.average(self._scores(table.X), weights=table.weights))
 
     # -- other queries --------------------------------------------------------------------
 
@@ -471,7 +497,9 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features)
+        ndarray of shape (n_samples, n_features), or data frame
+            After a data frame one of the same library, with the same columns, dtypes and
+            categories.
         """
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or n_samples < 1:
@@ -482,7 +510,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         for part in chunks(len(out)):
             drawn = sample(self.parameters_, part.stop - part.start, rng)
             out[part] = self.encoder_.inverse_transform(drawn)
-        return out
+        return out if self._schema is None else self._schema.to_frame(out)
 
     # -- files ------------------------------------------------------------------------------
 
@@ -501,6 +529,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         fitted = {
             "n_features_in": self.n_features_in_,
             "feature_names_in": list(getattr(self, "feature_names_in_", [])),
+            "frame": None if self._schema is None else self._schema.to_plain(),
             "history": [list(record) for record in self.history_],
             "n_iter": self.n_iter_,
             "converged": bool(self.converged_),
@@ -517,7 +546,9 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         return tags
 
 
-def fitted_attributes(model: Model, stream: Stream | None, threshold: Threshold) -> dict[str, Any]:
+def fitted_attributes(
+    model: Model, stream: Stream | None, threshold: Threshold, schema: FrameSchema | None
+) -> dict[str, Any]:
     """What a fitted estimator has beside its history."""
     return {
         "structure_": model.structure,
@@ -527,6 +558,7 @@ def fitted_attributes(model: Model, stream: Stream | None, threshold: Threshold)
         "_model": model,
         "_stream": stream,
         "_threshold": threshold,
+        "_schema": schema,
     }
 
 

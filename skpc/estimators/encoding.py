@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..distributions import Bernoulli, Categorical, Distribution, Gaussian
+from .columns import CATEGORY, WORDS, UnknownCategoryError
 from .scaling import REACH, robust_moments
-from .tables import CATEGORY
 
 BINARY, CATEGORICAL, CONTINUOUS = range(3)
 #: An integer column with more distinct values than this is treated as a number, and so is one with
@@ -16,18 +16,14 @@ BINARY, CATEGORICAL, CONTINUOUS = range(3)
 MAX_CATEGORIES, FEW_CATEGORIES, ROWS_A_CATEGORY = 64, 5, 10
 
 
-class UnknownCategoryError(ValueError):
-    """A value that ``fit`` has not seen, where ``handle_unknown="error"``."""
-
-
 class TableEncoder:
     """Learns how every column is encoded; rows are then encoded as they are needed.
 
     - *binary*: only 0 and 1 occur, and the user does not name it; the codes are the values.
-    - *categorical*: the columns that the user names; where nobody names any, those of a
-      ``category`` dtype and whole-number columns with few distinct values: at most 64, and
-      at most a tenth of the rows or five. One more code, the last, is kept for categories
-      never seen.
+    - *categorical*: columns of words, and those that the user names; where nobody names any,
+      those of a ``category`` dtype and whole-number columns with few distinct values: at most
+      64, and at most a tenth of the rows or five. One more code, the last, is kept for
+      categories never seen.
     - *continuous*: (x - shift) / scale with robust float64 moments; ``log_scale`` brings
       densities back to the user's units.
 
@@ -41,7 +37,7 @@ class TableEncoder:
     ----------
     kinds : ndarray of shape (n_columns,)
     categories : list of ndarray or None
-        Sorted categories of every categorical column.
+        Categories of every categorical column: sorted, or in the order of their schema.
     shift, scale : ndarray of shape (n_columns,)
     open_share : ndarray of shape (n_columns,)
         Probability eps = 1 / ((W + 1) (W + 2)) that a binary column, seen in rows of weight W,
@@ -62,29 +58,36 @@ class TableEncoder:
         categorical: np.ndarray | None = None,
         kinds: list[str] | None = None,
         numbers_only: bool = False,
+        schema: Any = None,
     ) -> TableEncoder:
         """Look at every column once.
 
         Parameters
         ----------
-        X : ndarray of shape (n, n_columns)
+        X : ndarray or FrameTable of shape (n, n_columns)
         sample_weight : ndarray of shape (n,), optional
         categorical : boolean ndarray of shape (n_columns,), optional
             The columns the user names; None where their dtypes decide.
         kinds : list of str, optional
-            Dtype kind of every column, from ``tables.column_kinds``; by default that of X.
+            Kind of every column, see ``columns``; by default the dtype kind of X.
         numbers_only : bool, default=False
-            Whether all columns but boolean ones and those named are numbers.
+            Whether all columns but words, boolean ones and those named are numbers.
+        schema : FrameSchema, optional
+            Which categories were declared, and in which order they are.
         """
         n_columns = X.shape[1]
         kinds = [X.dtype.kind] * n_columns if kinds is None else kinds
         self._start(n_columns)
         for j, kind in enumerate(kinds):
-            column = X[:, j]
             named = kind == CATEGORY if categorical is None else bool(categorical[j])
-            if named:
-                self._make_categorical(j, np.unique(column))
-            elif kind == "b" or (not numbers_only and _only_zero_and_one(column, kind)):
+            if named or kind == WORDS:
+                values = np.unique(X[:, j]) if isinstance(X, np.ndarray) else X.distinct(j)
+                if schema is not None:
+                    values = schema.columns[j].categories(values)
+                self._make_categorical(j, values)
+                continue
+            column = X[:, j]
+            if kind == "b" or (not numbers_only and _only_zero_and_one(column, kind)):
                 self.kinds[j] = BINARY
                 if self.handle_unknown == "other":
                     seen = _observed_weight(column, sample_weight)
@@ -115,6 +118,7 @@ class TableEncoder:
         self.distributions: list[Distribution] = [self._family(j) for j in range(len(self.kinds))]
         self._all_binary = bool((self.kinds == BINARY).all())
         self._log_usual = float(np.log1p(-self.open_share).sum())
+        self._codes = {j: _code_table(c) for j, c in enumerate(self.categories) if c is not None}
         self.log_scale = np.where(self.kinds == CONTINUOUS, np.log(self.scale), 0.0)
 
     def _family(self, j: int) -> Distribution:
@@ -162,16 +166,20 @@ class TableEncoder:
             with np.errstate(over="ignore"):
                 z = (out[:, continuous] - self.shift[continuous]) / self.scale[continuous]
             out[:, continuous] = np.clip(z, -1e150, 1e150)
-        for j in np.flatnonzero(self.kinds == CATEGORICAL):
-            categories = np.asarray(self.categories[j], dtype=np.float64)
-            column = out[:, j]
-            code = np.searchsorted(categories, column)
-            # A NaN at the end equals nothing, so that what lies above the last is not known.
-            known = (np.append(categories, np.nan)[code] == column) | np.isnan(column)
-            if not known.all():
-                self._refuse_unknown(X, ~known[:, None], np.array([j]), first_row, names)
-            code = np.where(known, code, len(categories)).astype(np.float64)
-            out[:, j] = np.where(np.isnan(column), np.nan, code)
+        for j, (values, codes, is_counted) in self._codes.items():
+            column = out[:, j].copy()
+            if is_counted:
+                # A tenth of the time of a search.
+                place = np.fmin(np.fmax(column, 0), len(values) - 1).astype(np.intp)
+            else:
+                place = np.searchsorted(values[:-1], column)
+            unknown = (values[place] != column) & (column == column)
+            if unknown.any():
+                self._refuse_unknown(X, unknown[:, None], np.array([j]), first_row, names)
+                place[unknown] = len(values) - 1
+            code = codes[place]
+            code[column != column] = np.nan
+            out[:, j] = code
         return out
 
     def _is_encoded(self, X: np.ndarray) -> bool:
@@ -183,12 +191,7 @@ class TableEncoder:
         row, place = np.argwhere(unknown)[0].tolist()
         column = int(columns[place])
         name = column if names is None else names[column]
-        raise UnknownCategoryError(
-            f"Column {name!r} holds {np.float64(X[row, column]):g} in row {first_row + row}, a "
-            "value that did not occur when the model was fitted. Pass NaN where the value is "
-            "unknown, remove the row, or fit with handle_unknown='other', which scores it as "
-            "unusual."
-        )
+        raise UnknownCategoryError(column, float(X[row, column]), name, first_row + row)
 
     def within_reach(self, rows: np.ndarray) -> np.ndarray:
         """Encoded rows whose far cells are drawn in, for start values: see ``scaling``."""
@@ -270,13 +273,25 @@ class TableEncoder:
 class IdentityEncoder(TableEncoder):
     """For a hand-made circuit: cells are read as they are, families come from its leaves."""
 
-    def fit(self, X, sample_weight=None, categorical=None, kinds=None, numbers_only=False):
+    def fit(
+        self, X, sample_weight=None, categorical=None, kinds=None, numbers_only=False, schema=None
+    ):
         self._start(X.shape[1])
         self._finish()
         return self
 
     def within_reach(self, rows):
         return rows
+
+
+def _code_table(categories: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The categories sorted, their codes, and whether they are 0, 1, 2 ... Last come NaN, which
+    equals nothing, so that what lies above the largest is not known, and the code for that."""
+    values = np.asarray(categories, dtype=np.float64)
+    order = np.argsort(values)
+    values = values[order]
+    codes = np.append(order, len(order)).astype(np.float64)
+    return np.append(values, np.nan), codes, bool((values == np.arange(len(values))).all())
 
 
 def _only_zero_and_one(column: np.ndarray, kind: str) -> bool:

@@ -29,8 +29,9 @@ from ..training import (
     smoothing_statistics,
     train,
 )
+from .columns import chunks
 from .encoding import IdentityEncoder, TableEncoder
-from .tables import Table, chunks, merged_rows
+from .tables import Table, merged_rows
 
 #: float64 is used while rows times edges stay below this: about a second of work.
 FLOAT64_WORK = 2e7
@@ -96,12 +97,12 @@ class Model:
             for part in chunks(len(X)):
                 self.encoder.transform(X[part], part.start, names)
 
-    def scores(self, X: np.ndarray, names: Any = None) -> np.ndarray:
+    def scores(self, X: Any, names: Any = None) -> np.ndarray:
         """Log density of every row in the user's units, nats.
 
         Parameters
         ----------
-        X : ndarray of shape (n, n_columns)
+        X : ndarray or FrameTable of shape (n, n_columns)
             Checked, not encoded.
         names : array of str, optional
             Names of the columns, for error messages.
@@ -112,12 +113,13 @@ class Model:
         """
         out = np.empty(len(X))
         for part in chunks(len(X)):
-            rows = self.encoder.transform(X[part], part.start, names)
+            cells = X[part]
+            rows = self.encoder.transform(cells, part.start, names)
             out[part] = self.backend.log_likelihood(self.parameters, rows)
-            out[part] += self.encoder.log_jacobian(X[part])
-            if X.dtype.kind == "f":
+            out[part] += self.encoder.log_jacobian(cells)
+            if cells.dtype.kind == "f":
                 # The sum over everything is one, whatever was rounded on the way.
-                out[part][np.isnan(X[part]).all(axis=1)] = 0.0
+                out[part][np.isnan(cells).all(axis=1)] = 0.0
         return out
 
     def __getstate__(self):
@@ -164,18 +166,20 @@ def draw_model(
     -------
     Model
     """
-    X, weight, kinds = table
+    X, weight, kinds, schema = table
     structure = estimator.structure if structure is None else structure
     by_hand = isinstance(structure, Circuit)
     structure = structure if by_hand else resolve_structure(structure)
     if encoder is None:
+        names = None if schema is None else [column.name for column in schema.columns]
         encoder = (IdentityEncoder if by_hand else TableEncoder)(estimator.handle_unknown)
         encoder.fit(
             X,
             weight,
-            categorical_mask(estimator.categorical_features, X.shape[1]),
+            categorical_mask(estimator.categorical_features, X.shape[1], names),
             kinds,
             numbers_only=estimator.categorical_features is None,
+            schema=schema,
         )
     circuit = structure
     if not by_hand:
@@ -295,11 +299,21 @@ def library_threads(n_jobs: int | None) -> Iterator[None]:
         yield
 
 
-def categorical_mask(named: Any, n_columns: int) -> np.ndarray | None:
+def categorical_mask(
+    named: Any, n_columns: int, names: list[Any] | None = None
+) -> np.ndarray | None:
     """The columns that ``categorical_features`` names; None where dtypes decide."""
     if isinstance(named, str):
         return None
     asked = np.asarray([] if named is None else named)
+    if names is not None and asked.ndim == 1 and asked.dtype.kind in "UO":
+        unknown = [name for name in asked.tolist() if name not in names]
+        if unknown:
+            raise ValueError(
+                f"categorical_features names the column {unknown[0]!r}, which X does not have; "
+                f"give names of its columns, which begin with {names[:5]}."
+            )
+        return np.isin(np.array(names, dtype=object), asked.astype(object))
     if asked.dtype == bool:
         if asked.shape != (n_columns,):
             raise ValueError(
@@ -321,7 +335,7 @@ def categorical_mask(named: Any, n_columns: int) -> np.ndarray | None:
 def some_rows(X, weight, most: int, rng: np.random.Generator):
     """At most ``most`` rows, drawn by weight, and how often each was drawn; or all of them."""
     if len(X) <= most:
-        return X, weight
+        return X[:], weight
     seed = np.random.RandomState(int(rng.integers(2**31)))
     draws = stratified_row_sample(np.ones(len(X)) if weight is None else weight, most, seed)
     drawn = np.flatnonzero(draws)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..training import EpochRecord
 from .density import PCDensityEstimator
+from .frame_schema import FrameSchema
 from .persistence import damage_named, read_file, rebuild_parts
 from .thresholds import Threshold
 
@@ -48,7 +49,11 @@ def load(path: str | os.PathLike) -> PCDensityEstimator:
         estimator.n_features_in_ = int(fitted["n_features_in"])
         if fitted["feature_names_in"]:
             estimator.feature_names_in_ = np.array(fitted["feature_names_in"], dtype=object)
-        estimator._adopt(model, stream, Threshold(fitted["contamination"], fitted["offset"]))
+        schema = None
+        if fitted["frame"] is not None:
+            schema = FrameSchema.from_plain(fitted["frame"], estimator.n_features_in_)
+        threshold = Threshold(fitted["contamination"], fitted["offset"])
+        estimator._adopt(model, stream, threshold, schema)
         estimator.history_ = [EpochRecord(*record) for record in fitted["history"]]
         estimator.n_iter_ = int(fitted["n_iter"])
         estimator.converged_ = bool(fitted["converged"])

@@ -23,18 +23,20 @@ class FitProgress:
     estimator : estimator
         Its ``verbose`` says whether lines are printed.
     table : Table
-        What is learnt from; passed on to callbacks.
+        What is learnt from.
     attributes : callable
-        From model, stream and threshold to the fitted attributes of an estimator.
+        From model, stream, threshold and schema to the fitted attributes of an estimator.
+    shown : Table
+        What callbacks get: rows that the estimator can score.
     """
 
-    def __init__(self, estimator: Any, table: Table, attributes: Callable) -> None:
+    def __init__(self, estimator: Any, table: Table, attributes: Callable, shown: Table) -> None:
         self._estimator = estimator
         self._table = table
         self._attributes = attributes
-        self._given = {"estimator": estimator, "X": table.X}
-        if table.sample_weight is not None:
-            self._given["metadata"] = {"sample_weight": table.sample_weight}
+        self._given = {"estimator": estimator, "X": shown.X}
+        if shown.sample_weight is not None:
+            self._given["metadata"] = {"sample_weight": shown.sample_weight}
         self._root: Any = None
 
     def begins(self, number: int, n_init: int, max_iter: int, model: Model) -> Monitor:
@@ -65,7 +67,7 @@ class FitProgress:
         """Attributes of an estimator as if the fit had ended here."""
         now = replace(model, parameters=parameters)
         threshold = Threshold.of_rows(now, self._table, self._estimator.contamination)
-        attributes = self._attributes(now, None, threshold)
+        attributes = self._attributes(now, None, threshold, self._table.schema)
         known = vars(self._estimator)
         more = {name: known[name] for name in ("_drawn_by", "_arguments_read") if name in known}
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,15 +72,15 @@ class RowMemory:
         kept = -np.expm1(-np.minimum(weight * self._smallest_out, 700.0))
         return weight / np.maximum(kept, np.finfo(float).tiny)
 
-    def added(self, X: np.ndarray, sample_weight: np.ndarray) -> RowMemory:
-        """The memory after these rows; their weights are positive."""
+    def added(self, X: Any, sample_weight: np.ndarray) -> RowMemory:
+        """The memory after these rows, an array or a FrameTable; their weights are positive."""
         new = copy.copy(self)
         new.n_seen += len(X)
         new.weight_seen += float(sample_weight.sum())
         keys = self._next_keys(sample_weight)
         free = self.capacity - self.n
         if len(X) <= free:
-            new._append(X, sample_weight, keys)
+            new._append(X[:], sample_weight, keys)
             return new
         if free == 0:
             # Most rows of a long stream end here, and nothing is copied.

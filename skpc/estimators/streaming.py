@@ -12,11 +12,13 @@ import numpy as np
 
 from ..solvers import resolve_solver
 from ..training import default_batch_size, learn_stream
-from .encoding import UnknownCategoryError
+from .columns import CHUNK_ROWS, UnknownCategoryError, merged_kinds
 from .fitting import Model, canonical, draw_model
+from .frame_schema import FrameSchema
+from .frames import FrameTable
 from .row_memory import RowMemory
 from .stacking import fit_table
-from .tables import Table, merged_kinds
+from .tables import Table
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Stream:
     memory : RowMemory
         The buffer, and later the reservoir.
     kinds : list of str
-        Dtype kind of every column, over all chunks.
+        Kind of every column, over all chunks.
     is_open : bool
         Whether structure and encoding are still learnt anew from the buffer.
     refit_at : int
@@ -82,29 +84,35 @@ def learn_chunk(
     X, weight = table.X, table.weights
     if model is not None and not stream.is_open:
         model.check_known(X, names)
-    while len(X):
-        room = stream.memory.capacity - stream.memory.n if stream.is_open else len(X)
-        part = slice(0, max(1, room))
+    # Rows of a frame are put together tile by tile.
+    most = CHUNK_ROWS if isinstance(X, FrameTable) else len(X)
+    start = 0
+    while start < len(X):
+        room = stream.memory.capacity - stream.memory.n if stream.is_open else most
+        part = slice(start, start + max(1, room))
         rows, row_weight = X[part], weight[part]
-        X, weight = X[part.stop :], weight[part.stop :]
-        model, stream, records = _learn_rows(estimator, model, stream, rows, row_weight)
+        start = part.stop
+        model, stream, records = _learn_rows(
+            estimator, model, stream, rows, row_weight, table.schema
+        )
         history += records
     assert model is not None
     return model, stream, history
 
 
-def _learn_rows(estimator, model, stream, X, weight):
+def _learn_rows(estimator, model, stream, X, weight, schema):
     seen = stream.memory.weight_seen
     stream = replace(stream, memory=stream.memory.added(X, weight))
     if model is None and not stream.is_open:
         # A circuit made by hand needs no look at the data but for its start values.
-        model = draw_model(estimator, _remembered(stream), np.random.default_rng(stream.seed))
+        rng = np.random.default_rng(stream.seed)
+        model = draw_model(estimator, _remembered(stream, schema), rng)
     if model is None or (stream.is_open and stream.memory.n >= stream.refit_at):
-        return _learn_anew(estimator, model, stream, X, weight)
+        return _learn_anew(estimator, model, stream, X, weight, schema)
     try:
         model.check_known(X)
     except UnknownCategoryError:
-        return _learn_anew(estimator, model, stream, X, weight)
+        return _learn_anew(estimator, model, stream, X, weight, schema)
     result = learn_stream(
         model.backend,
         model.parameters,
@@ -132,10 +140,10 @@ def _learn_rows(estimator, model, stream, X, weight):
     return new, stream, result.history
 
 
-def _learn_anew(estimator, model, stream, X, weight):
+def _learn_anew(estimator, model, stream, X, weight, schema):
     """Structure, encoding and parameters from all rows of the buffer."""
     rng = np.random.default_rng(stream.seed)
-    table = canonical(estimator, _remembered(stream))
+    table = canonical(estimator, _remembered(stream, schema))
     new, result = fit_table(estimator, table, rng, rows_to_come=stream.memory.capacity)
     if result.interrupted:
         raise KeyboardInterrupt
@@ -152,5 +160,5 @@ def _learn_anew(estimator, model, stream, X, weight):
     return new, stream, [surprise]
 
 
-def _remembered(stream: Stream) -> Table:
-    return Table(stream.memory.X, stream.memory.sample_weight, stream.kinds)
+def _remembered(stream: Stream, schema: FrameSchema | None) -> Table:
+    return Table(stream.memory.X, stream.memory.sample_weight, stream.kinds, schema)

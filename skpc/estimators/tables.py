@@ -4,34 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from ..circuit import Circuit
-from ..utils.sklearn_compat import validate_data
-
-#: Rows that are looked at or encoded at once, so that scoring needs little memory.
-CHUNK_ROWS = 1 << 14
-#: Kind of a column of a pandas ``category`` dtype, beside numpy's "b", "i", "u" and "f".
-CATEGORY = "c"
+from ..utils.sklearn_compat import check_columns, validate_data
+from .columns import WORDS, chunks, merged_kinds
+from .frame_reading import as_array, column_names, is_frame, read_frame, read_objects
+from .frame_schema import FrameSchema
+from .frames import FrameTable
 
 
 class Table(NamedTuple):
     """Rows to learn from: no row has weight zero; weight None is 1 everywhere.
 
-    ``kinds`` has the dtype kind of every column.
+    ``X`` is an array or a FrameTable, ``kinds`` has the kind of every column (see ``columns``),
+    ``schema`` what is known of a data frame.
     """
 
-    X: np.ndarray
+    X: Any
     sample_weight: np.ndarray | None
     kinds: list[str]
+    schema: FrameSchema | None = None
 
     def part(self, weight: np.ndarray) -> Table:
         """The rows that have weight, with these weights."""
-        used = np.flatnonzero(weight)
-        weight = weight[used]
-        return Table(self.X[used], None if (weight == 1).all() else weight, self.kinds)
+        keep = weight > 0
+        weight = weight[keep]
+        return self._replace(
+            X=_kept(self.X, keep), sample_weight=None if (weight == 1).all() else weight
+        )
 
     @property
     def weights(self) -> np.ndarray:
@@ -39,23 +42,9 @@ class Table(NamedTuple):
         return np.ones(len(self.X)) if self.sample_weight is None else self.sample_weight
 
 
-def column_kinds(X: Any) -> list[str] | None:
-    """Dtype kind of every column of a data frame, before one array levels them.
-
-    Nullable dtypes count as what they hold, ``category`` as ``CATEGORY``, and all that is
-    neither whole nor boolean as "f". None for what is no data frame: an array has one dtype.
-    """
-    dtypes = getattr(X, "dtypes", None)
-    if dtypes is None or not hasattr(X, "columns"):
-        return None
-    return [_kind(dtype) for dtype in dtypes]
-
-
-def _kind(dtype: Any) -> str:
-    if hasattr(dtype, "categories"):
-        return CATEGORY
-    kind = getattr(dtype, "kind", "f")
-    return kind if kind in "biu" else "f"
+def _kept(X: Any, mask: np.ndarray) -> Any:
+    """Some rows; those of a frame are not copied."""
+    return X.kept(mask) if isinstance(X, FrameTable) else X[mask]
 
 
 def merged_rows(table: Table) -> Table:
@@ -65,7 +54,7 @@ def merged_rows(table: Table) -> Table:
     matter, but for rounding. In this form they do not matter at all: a weight of 2 gives the same
     bits as two rows, in float32 too.
     """
-    X = table.X
+    X = np.asarray(table.X)
     if X.dtype.kind == "f":
         # One zero and one NaN, for rows are compared byte by byte.
         X = np.where(np.isnan(X), X.dtype.type(np.nan), X + 0)
@@ -73,75 +62,151 @@ def merged_rows(table: Table) -> Table:
     as_bytes = X.view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).ravel()
     _, first, group = np.unique(as_bytes, return_index=True, return_inverse=True)
     weight = np.bincount(group.ravel(), weights=table.sample_weight)
-    return Table(X[first], None if (weight == 1).all() else weight.astype(float), table.kinds)
+    merged = None if (weight == 1).all() else weight.astype(float)
+    return table._replace(X=X[first], sample_weight=merged)
 
 
-def merged_kinds(one: list[str], other: list[str]) -> list[str]:
-    """Kinds of columns of which some rows had one dtype and some another."""
-    if one == other:
-        return one
-    return [a if a == b else "i" if {a, b} <= set("biu") else "f" for a, b in zip(one, other)]
-
-
-def chunks(n_rows: int) -> Iterator[slice]:
-    """Cuts of a table that are encoded at once, so that scoring needs little memory."""
-    for start in range(0, n_rows, CHUNK_ROWS):
-        yield slice(start, min(start + CHUNK_ROWS, n_rows))
-
-
-def check_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
-    """X as an array of real numbers, NaN where a cell is missing.
+def check_rows(estimator: Any, X: Any) -> Any:
+    """X as rows that a fitted estimator can score: an array of real numbers or a FrameTable,
+    NaN where a cell is missing.
 
     Raises
     ------
     ValueError, TypeError
-        For infinities, words, and what is no table, naming the column where there is one.
+        For infinities, other columns than those fitted, words where there were none, and what
+        is no table, naming the column where there is one.
     """
-    if not reset and _is_checked(estimator, X):
-        table = X
-    else:
-        try:
-            table = validate_data(
-                estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False
-            )
-        except (ValueError, TypeError, OverflowError) as error:
-            refuse_cells(X, error)
-            raise
-    if table.dtype.kind == "f":
-        if table.dtype.itemsize > 8:
-            with np.errstate(over="ignore"):
-                table = table.astype(np.float64)
-        for part in chunks(len(table)):
-            if np.isinf(table[part]).any():
-                _refuse_infinite(estimator, table)
-    elif table.dtype.kind not in "biu":
-        refusal = ValueError(f"X has dtype {table.dtype}; real numbers are needed.")
-        refuse_cells(X, refusal)
-        raise refusal
-    return table
+    known = getattr(estimator, "_schema", None)
+    rows = _read_rows(estimator, X, False, known)
+    return rows.settled(known, None) if isinstance(rows, FrameTable) else rows
 
 
 def check_table(
-    estimator: Any, X: Any, sample_weight: Any, reset: bool, learns: bool = True
+    estimator: Any,
+    X: Any,
+    sample_weight: Any,
+    reset: bool,
+    known: FrameSchema | None = None,
+    grows: str | None = None,
+    learns: bool = True,
 ) -> Table:
-    """Rows to learn from, with their weights and the dtypes of their columns; rows of weight
+    """Rows to learn from, with their weights and the kinds of their columns; rows of weight
     zero are dropped.
+
+    Parameters
+    ----------
+    estimator : PCDensityEstimator
+    X : array-like, data frame
+    sample_weight : array-like or None
+    reset : bool
+        Whether number and names of the columns are those of X from now on.
+    known : FrameSchema, optional
+        Of the rows before.
+    grows : {"sorted", "appearance"}, optional
+        How new words join the schema; by default they do not.
+    learns : bool, default=True
+        Whether the cells must be such as a circuit made by hand can learn from.
 
     Raises
     ------
     ValueError, TypeError
         As in :func:`check_rows`, and for weights that are negative, not finite or all zero.
     """
-    kinds = column_kinds(X)
-    rows = check_rows(estimator, X, reset)
-    if kinds is None:
-        kinds = [rows.dtype.kind] * rows.shape[1]
+    rows = _read_rows(estimator, X, reset, known)
     weight = None if sample_weight is None else check_weight(sample_weight, len(rows))
-    if learns and isinstance(estimator.structure, Circuit):
+    by_hand = learns and isinstance(estimator.structure, Circuit)
+    if by_hand and not isinstance(rows, FrameTable):
         _check_cells(estimator, rows, weight)
     if weight is not None and not weight.all():
-        rows, weight = rows[weight > 0], weight[weight > 0]
-    return Table(rows, weight, kinds)
+        keep = weight > 0
+        rows, weight = _kept(rows, keep), weight[keep]
+    if not isinstance(rows, FrameTable):
+        kinds, found = [rows.dtype.kind] * rows.shape[1], None
+        if grows and known is None and is_frame(X):
+            found = read_frame(X).schema
+    else:
+        rows = rows.settled(known, grows)
+        kinds, found = rows.schema.kinds, rows.schema
+        if by_hand:
+            _check_cells(estimator, rows, None)
+    schema = known
+    if grows and known is None:
+        schema = found
+    elif known is not None and grows:
+        schema = known.merged(found if is_frame(X) else None, merged_kinds(known.kinds, kinds))
+    if schema is not None:
+        kinds = [WORDS if c.words is not None else kind for c, kind in zip(schema.columns, kinds)]
+    return Table(rows, weight, kinds, schema)
+
+
+def _read_rows(estimator: Any, X: Any, reset: bool, known: FrameSchema | None) -> Any:
+    """An array of real numbers, or a table over a data frame whose words have no numbers yet."""
+    if isinstance(X, FrameTable) or (not reset and known is None and _is_checked(estimator, X)):
+        rows = X
+    elif is_frame(X):
+        check_columns(estimator, X, column_names(X), reset)
+        _check_size(estimator, X.shape)
+        rows = None if known is not None and known.has_words else as_array(X)
+        rows = read_frame(X) if rows is None else rows
+    else:
+        rows = None
+        if not reset and known is not None and known.has_words:
+            rows = _read_array(estimator, X, known)
+        if rows is None:
+            rows = _read_numbers(estimator, X, reset)
+    if rows.dtype.kind == "f" and rows.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):
+            rows = rows.astype(np.float64)
+    for part in _with_infinities(rows):
+        if np.isinf(part).any():
+            _refuse_infinite(estimator, rows)
+    return rows
+
+
+def _read_array(estimator: Any, X: Any, known: FrameSchema) -> FrameTable | None:
+    """An array for a model of a frame with words; None if it is no table."""
+    try:
+        is_array = isinstance(X, np.ndarray) and X.dtype.kind != "U"
+        array = X if is_array else np.asarray(X, dtype=object)
+    except ValueError:
+        return None
+    if array.ndim != 2 or array.dtype.kind not in "Obiuf" or not array.size:
+        return None
+    validate_data(estimator, X, reset=False, skip_check_array=True)
+    return read_objects(array, known)
+
+
+def _read_numbers(estimator: Any, X: Any, reset: bool) -> np.ndarray:
+    try:
+        table = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+    except (ValueError, TypeError, OverflowError) as error:
+        refuse_cells(X, error)
+        raise
+    if table.dtype.kind not in "biuf":
+        refusal = ValueError(f"X has dtype {table.dtype}; real numbers are needed.")
+        refuse_cells(X, refusal)
+        raise refusal
+    return table
+
+
+def _check_size(estimator: Any, shape: tuple[int, int]) -> None:
+    for found, what in zip(shape, ("sample", "feature")):
+        if not found:
+            raise ValueError(
+                f"Found array with 0 {what}(s) (shape={tuple(shape)}) while a minimum of 1 is "
+                f"required by {type(estimator).__name__}."
+            )
+
+
+def _with_infinities(rows: Any) -> Iterator[np.ndarray]:
+    """Parts that may hold infinite values."""
+    for part in chunks(len(rows)):
+        if isinstance(rows, FrameTable):
+            for j, column in enumerate(rows.columns):
+                if column.schema.kind in "fc":
+                    yield rows[part, j]
+        elif rows.dtype.kind == "f":
+            yield rows[part]
 
 
 def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
@@ -198,7 +263,7 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     return weight
 
 
-def _check_cells(estimator: Any, X: np.ndarray, weight: np.ndarray | None) -> None:
+def _check_cells(estimator: Any, X: Any, weight: np.ndarray | None) -> None:
     """Refuse tables that a circuit made by hand cannot take."""
     circuit = estimator.structure
     if circuit.n_variables != X.shape[1]:
@@ -230,6 +295,16 @@ def columns_kept(estimator: Any) -> Iterator[None]:
             vars(estimator).pop(name, None)
         vars(estimator).update(before)
         raise
+
+
+@contextmanager
+def words_named(X: Any) -> Iterator[None]:
+    """Errors about words that were never seen in X name them."""
+    if isinstance(X, FrameTable):
+        with X.words_named():
+            yield
+    else:
+        yield
 
 
 def column_name(estimator: Any, column: int) -> Any:
@@ -295,16 +370,13 @@ def _row_lengths(X: Any) -> list[int]:
 
 def _first_word(X: Any) -> tuple[Any, Any] | None:
     """Column and value of the first cell that is no number, None where all are."""
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):
-        columns = [(name, np.asarray(X[name], dtype=object)) for name in X.columns]
-    else:
-        try:
-            array = np.asarray(X, dtype=None if hasattr(X, "dtype") else object)
-        except ValueError:
-            return None
-        if array.ndim != 2 or array.dtype.kind not in "OSU":
-            return None
-        columns = list(enumerate(array.T))
+    try:
+        array = np.asarray(X, dtype=None if hasattr(X, "dtype") else object)
+    except ValueError:
+        return None
+    if array.ndim != 2 or array.dtype.kind not in "OSU":
+        return None
+    columns = enumerate(array.T)
     for name, cells in columns:
         for cell in cells.ravel():
             if cells.dtype.kind != "O" or not _is_number(cell):
@@ -322,11 +394,16 @@ def _is_number(cell: Any) -> bool:
     return True
 
 
-def _refuse_infinite(estimator: Any, X: np.ndarray) -> None:
-    infinite = np.isinf(X)
-    row, column = np.argwhere(infinite)[0].tolist()
+def _refuse_infinite(estimator: Any, X: Any) -> NoReturn:
+    count, first = 0, None
+    for part in chunks(len(X)):
+        infinite = np.isinf(X[part])
+        count += int(infinite.sum())
+        if first is None and count:
+            row, column = np.argwhere(infinite)[0].tolist()
+            first = part.start + row, column_name(estimator, column)
+    assert first is not None
     raise ValueError(
-        f"Input X contains infinity: {int(infinite.sum())} infinite values (first at row "
-        f"{row}, feature {column_name(estimator, column)!r}); remove or clip them, or pass NaN "
-        "for missing."
+        f"Input X contains infinity: {count} infinite values (first at row {first[0]}, feature "
+        f"{first[1]!r}); remove or clip them, or pass NaN for missing."
     )

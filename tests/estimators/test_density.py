@@ -513,16 +513,12 @@ def test_words_are_refused_with_the_column_and_the_way_out(as_frame, word):
     assert str(e.value).startswith(f"Column {name!r} holds {word!r}")
 
 
-@pytest.mark.parametrize("make_table", [
-    lambda pandas: [[1, "a"], [2, "b"]], lambda pandas: np.array([["1", "a"], ["2", "b"]])[:, ::-1],
-    lambda pandas: pandas.DataFrame({0: [1.0, 2], 1: pandas.Categorical(["a", "b"])}),
-    lambda pandas: pandas.DataFrame({1: pandas.Categorical(["a", "b"])}),
-    lambda pandas: pandas.DataFrame({0: [1.0, 2], 1: ["a", "b"]}),
-], ids=["list", "strings", "categories", "only categories", "words"])  # fmt: skip
-def test_words_of_any_dtype_are_refused(make_table):
-    pandas = pytest.importorskip("pandas")
+@pytest.mark.parametrize("X", [
+    [[1, "a"], [2, "b"]], np.array([["1", "a"], ["2", "b"]])[:, ::-1],
+], ids=["list", "strings"])  # fmt: skip
+def test_words_in_arrays_are_refused(X):
     with pytest.raises(ValueError, match="Column [01] holds 'a', .*OrdinalEncoder"):
-        make().fit(make_table(pandas))
+        make().fit(X)
 
 
 # -- few rows for structures, leaves of hand-made circuits, start values -------------------
@@ -590,7 +586,7 @@ def test_the_number_of_threads_can_be_changed_after_fitting(table):
 
 def test_samples_are_drawn_in_blocks(fitted, monkeypatch):
     sizes = []
-    monkeypatch.setattr("skpc.estimators.tables.CHUNK_ROWS", 40)
+    monkeypatch.setattr("skpc.estimators.columns.CHUNK_ROWS", 40)
     monkeypatch.setattr(
         "skpc.estimators.density.sample",
         lambda parameters, n, rng: sizes.append(n) or sample(parameters, n, rng),
