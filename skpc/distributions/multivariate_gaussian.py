@@ -16,6 +16,9 @@ _LOG_TWO_PI = np.log(2.0 * np.pi)
 BLOCK_ROWS = 128
 #: Numbers of the covariances of partly observed rows held at once, 32 MB.
 CHUNK = 1 << 22
+#: Up to so many variables rows are taken by the pattern of their missing cells, of which there are
+#: at most 254; above, every row by itself.
+PATTERN_VARIABLES = 8
 
 
 class Members(NamedTuple):
@@ -148,8 +151,7 @@ class MultivariateGaussian(Distribution):
         """Members ready for densities, for arrays of shape (U, S)."""
         location, covariance = self.unpack(mean)
         factor, covariance = _cholesky(covariance)
-        log_det = np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(axis=-1)
-        log_norm = -log_det - 0.5 * self.n_variables * _LOG_TWO_PI
+        log_norm = -_log_det(factor) - 0.5 * self.n_variables * _LOG_TWO_PI
         whiten = np.asarray(np.linalg.inv(factor), np.float64)
         return Members(location, covariance, whiten, log_norm)
 
@@ -177,23 +179,30 @@ class MultivariateGaussian(Distribution):
         """As `log_density`, (U, n), for members that are ready."""
         out = np.zeros((len(members.location), len(x)))
         complete, partly = _kinds(x)
-        for rows in _blocks(complete):
-            # Always as many columns, so that a row has the same bits among any others.
-            cells = np.zeros((self.n_variables, BLOCK_ROWS))
-            cells[:, : len(rows)] = _clip(x[rows]).T
-            z = members.whiten @ (cells - members.location[:, :, None])
-            quadratic = (_clip(z) ** 2).sum(axis=1)[:, : len(rows)]
-            out[:, rows] = members.log_norm[:, None] - 0.5 * quadratic
+        self._log_density_of(members, x, complete, out)
+        if self.n_variables <= PATTERN_VARIABLES:
+            for rows, seen in _patterns(x, partly):
+                part = _marginal(members, seen)
+                self._log_density_of(part, x[:, seen], rows, out)
+            return out
         for rows in self._parts(partly, len(members.location)):
             seen = ~np.isnan(x[rows])
-            masked = self._masked(members, seen)
-            factor = np.linalg.cholesky(masked)
+            factor = np.linalg.cholesky(self._masked(members, seen))
             centred = self._centred(members, x[rows], seen)
             z = np.linalg.solve(factor, centred[..., None])[..., 0]
-            log_det = np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(axis=-1)
-            log_norm = -log_det - 0.5 * _LOG_TWO_PI * seen.sum(axis=1)[:, None]
+            log_norm = -_log_det(factor) - 0.5 * _LOG_TWO_PI * seen.sum(axis=1)[:, None]
             out[:, rows] = (log_norm - 0.5 * (_clip(z) ** 2).sum(axis=-1)).T
         return out
+
+    def _log_density_of(self, members: Members, x, rows: np.ndarray, out: FloatArray) -> None:
+        """Write the log-densities of rows that have all cells of the members."""
+        for block in _blocks(rows):
+            # Always as many columns, so that a row has the same bits among any others.
+            cells = np.zeros((x.shape[1], BLOCK_ROWS))
+            cells[:, : len(block)] = _clip(x[block]).T
+            z = members.whiten @ (cells - members.location[:, :, None])
+            quadratic = (_clip(z) ** 2).sum(axis=1)[:, : len(block)]
+            out[:, block] = members.log_norm[:, None] - 0.5 * quadratic
 
     def flow_statistics(self, mean: npt.ArrayLike, x: npt.ArrayLike, flow) -> FloatArray:
         """Flows and flow-weighted expected statistics of some rows.
@@ -219,6 +228,10 @@ class MultivariateGaussian(Distribution):
             out += flow @ self._row_statistics(x)
         elif complete.size:
             out += flow[:, complete] @ self._row_statistics(x[complete])
+        if self.n_variables <= PATTERN_VARIABLES:
+            for rows, seen in _patterns(x, partly):
+                out += self._pattern_statistics(members, x[rows], seen, flow[:, rows])
+            return out
         for rows in self._parts(partly, len(flow)):
             seen = ~np.isnan(x[rows])
             both = seen[:, None, :, None] & seen[:, None, None, :]
@@ -235,6 +248,21 @@ class MultivariateGaussian(Distribution):
             out[:, 0] += mine.sum(axis=1)
             out[:, 1:] += np.einsum("un,nus->us", mine, self._packed(filled, second))
         return out
+
+    def _pattern_statistics(self, members: Members, x, seen: np.ndarray, flow) -> FloatArray:
+        """Flow statistics of rows in which the same cells are there."""
+        gain = members.covariance[:, :, seen] @ np.linalg.inv(
+            members.covariance[:, seen][:, :, seen]
+        )
+        cells = _clip(x[:, seen]).T
+        filled = members.location[:, :, None] + gain @ (cells - members.location[:, seen, None])
+        filled[:, seen] = cells
+        rest = members.covariance - gain @ members.covariance[:, seen]
+        rest[:, seen] = rest[:, :, seen] = 0.0
+        total = flow.sum(axis=1)
+        weighted = filled * flow[:, None, :]
+        second = weighted @ np.swapaxes(filled, 1, 2) + total[:, None, None] * rest
+        return np.column_stack([total, self._packed(weighted.sum(axis=2), second)])
 
     def _row_statistics(self, x: FloatArray) -> FloatArray:
         return np.column_stack([np.ones(len(x)), self.statistics(x).T])
@@ -490,6 +518,29 @@ def _kinds(x: FloatArray) -> tuple[np.ndarray, np.ndarray]:
     """Rows with all cells, and rows with some."""
     missing = np.isnan(x).sum(axis=1)
     return np.flatnonzero(missing == 0), np.flatnonzero((missing > 0) & (missing < x.shape[1]))
+
+
+def _patterns(x: FloatArray, rows: np.ndarray):
+    """Rows with the same cells missing, and which cells are there."""
+    if not rows.size:
+        return
+    seen = ~np.isnan(x[rows])
+    codes = seen @ (1 << np.arange(seen.shape[1]))
+    for code in np.unique(codes):
+        mine = np.flatnonzero(codes == code)
+        yield rows[mine], seen[mine[0]]
+
+
+def _marginal(members: Members, seen: np.ndarray) -> Members:
+    """The members of the variables that are seen."""
+    covariance = members.covariance[:, seen][:, :, seen]
+    factor = np.linalg.cholesky(covariance)
+    log_norm = -_log_det(factor) - 0.5 * seen.sum() * _LOG_TWO_PI
+    return Members(members.location[:, seen], covariance, np.linalg.inv(factor), log_norm)
+
+
+def _log_det(factor: np.ndarray) -> FloatArray:
+    return np.asarray(np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(axis=-1), np.float64)
 
 
 def _blocks(rows: np.ndarray):

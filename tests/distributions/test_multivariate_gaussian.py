@@ -47,7 +47,10 @@ def test_densities_of_whole_rows(members):
     np.testing.assert_allclose(leaf.log_density(mean, X), expected, rtol=1e-10)
 
 
-def test_densities_and_statistics_of_rows_with_holes(members):
+@pytest.mark.parametrize("by_pattern_first", [True, False])
+def test_densities_and_statistics_of_rows_with_holes(members, by_pattern_first, monkeypatch):
+    if not by_pattern_first:
+        monkeypatch.setattr("skpc.distributions.multivariate_gaussian.PATTERN_VARIABLES", 0)
     leaf, mean, location, covariance = members
     X, flow = rows(), np.random.default_rng(3).random((40, UNITS))
     found = leaf.log_density(mean, X)
