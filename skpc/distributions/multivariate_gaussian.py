@@ -17,8 +17,8 @@ BLOCK_ROWS = 128
 #: Numbers of the covariances of partly observed rows held at once, 32 MB.
 CHUNK = 1 << 22
 #: Up to so many variables rows are taken by the pattern of their missing cells, of which there are
-#: at most 254; above, every row by itself.
-PATTERN_VARIABLES = 8
+#: at most 254; above where a pattern has so many rows on average, else every row by itself.
+PATTERN_VARIABLES, PATTERN_ROWS = 8, 4
 
 
 class Members(NamedTuple):
@@ -180,8 +180,9 @@ class MultivariateGaussian(Distribution):
         out = np.zeros((len(members.location), len(x)))
         complete, partly = _kinds(x)
         self._log_density_of(members, x, complete, out)
-        if self.n_variables <= PATTERN_VARIABLES:
-            for rows, seen in _patterns(x, partly):
+        patterns = _patterns(x, partly)
+        if patterns is not None:
+            for rows, seen in patterns:
                 part = _marginal(members, seen)
                 self._log_density_of(part, x[:, seen], rows, out)
             return out
@@ -228,8 +229,9 @@ class MultivariateGaussian(Distribution):
             out += flow @ self._row_statistics(x)
         elif complete.size:
             out += flow[:, complete] @ self._row_statistics(x[complete])
-        if self.n_variables <= PATTERN_VARIABLES:
-            for rows, seen in _patterns(x, partly):
+        patterns = _patterns(x, partly)
+        if patterns is not None:
+            for rows, seen in patterns:
                 out += self._pattern_statistics(members, x[rows], seen, flow[:, rows])
             return out
         for rows in self._parts(partly, len(flow)):
@@ -520,15 +522,19 @@ def _kinds(x: FloatArray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(missing == 0), np.flatnonzero((missing > 0) & (missing < x.shape[1]))
 
 
-def _patterns(x: FloatArray, rows: np.ndarray):
-    """Rows with the same cells missing, and which cells are there."""
+def _patterns(x: FloatArray, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """Rows with the same cells missing, and which cells are there; None where hardly any agree."""
     if not rows.size:
-        return
+        return []
     seen = ~np.isnan(x[rows])
-    codes = seen @ (1 << np.arange(seen.shape[1]))
-    for code in np.unique(codes):
-        mine = np.flatnonzero(codes == code)
-        yield rows[mine], seen[mine[0]]
+    packed = np.ascontiguousarray(np.packbits(seen, axis=1))
+    as_bytes = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, group = np.unique(as_bytes, return_index=True, return_inverse=True)
+    if x.shape[1] > PATTERN_VARIABLES and len(first) * PATTERN_ROWS > len(rows):
+        return None
+    order = np.argsort(group, kind="stable")
+    parts = np.split(rows[order], np.cumsum(np.bincount(group.ravel()))[:-1])
+    return [(mine, seen[i]) for mine, i in zip(parts, first, strict=True)]
 
 
 def _marginal(members: Members, seen: np.ndarray) -> Members:
