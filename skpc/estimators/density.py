@@ -316,6 +316,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             if not solver.full_batch:
                 stream = new_stream(self, table.kinds, rng, is_open=False).remembering(whole_table)
             threshold = Threshold.of_rows(model, table, self.contamination)
+        self.__dict__.pop("_drawn_by", None)
         self._adopt(model, stream, threshold, table.schema)
         self.history_ = result.history
         self.n_iter_ = len(result.history)
@@ -434,9 +435,13 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         schema: FrameSchema | None,
     ) -> None:
         """Take over what was learnt; nothing in here can fail halfway."""
+        # On a stream, which must be fast, the circuit is mostly the one of the call before.
+        drawn_by = vars(self).get("_drawn_by")
+        if drawn_by is None or model.circuit is not self.circuit_:
+            drawn_by = _drawn_by(self)
         self.__dict__.update(
             fitted_attributes(model, stream, threshold, schema),
-            _drawn_by=_drawn_by(self),
+            _drawn_by=drawn_by,
             _arguments_read=_read_by_stream(self),
         )
 

@@ -79,7 +79,9 @@ def learn_chunk(
         Mean log-likelihood of every piece before it was learnt, nats a row; where there was
         no model yet, that of the first epoch.
     """
-    stream = replace(stream, kinds=merged_kinds(stream.kinds, table.kinds))
+    kinds = merged_kinds(stream.kinds, table.kinds)
+    if kinds is not stream.kinds:
+        stream = replace(stream, kinds=kinds)
     history: list[float] = []
     X, weight = table.X, table.weights
     if model is not None and not stream.is_open:

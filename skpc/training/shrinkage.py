@@ -41,14 +41,14 @@ def covariance_shrinkage(
     .. [1] Fraley and Raftery, "Bayesian regularization for normal mixture estimation and
        model-based clustering", Journal of Classification 24, 2007.
     """
+    if all(family.n_variables == 1 for family in program.families):
+        return None
     leaves = {}
     for v in np.flatnonzero(program.op == INPUT):
         f = int(program.family[v])
         if program.families[f].n_variables > 1:
             start = int(program.unit_start[v])
             leaves[f, start] = slice(start, start + int(program.units[v]))
-    if not leaves:
-        return None
 
     def read_out(parameters: Parameters, top_down: TopDown) -> Parameters:
         shown = [mean.copy() if f in {k[0] for k in leaves} else mean
