@@ -289,7 +289,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             For arguments and values that cannot be learnt from.
         """
         solver = resolve_solver(self.solver)
-        goes_on = self.warm_start and hasattr(self, "parameters_")
+        goes_on = self.warm_start and hasattr(self, "circuit_")
         with columns_kept(self):
             if goes_on:
                 self._check_goes_on(X)
@@ -366,7 +366,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         ValueError
             For arguments and values that cannot be learnt from.
         """
-        first = not hasattr(self, "parameters_")
+        first = not hasattr(self, "circuit_")
         # scikit-learn looks at arguments once a fit, which takes as long as a small update.
         is_open = first or (self._stream is not None and self._stream.is_open)
         if is_open or self._arguments_read != _read_by_stream(self):
@@ -400,7 +400,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             # Fitted by a solver that takes all rows at once: nothing is remembered of them.
             random_state = check_random_state(self.random_state)
             rng = np.random.default_rng(random_state.randint(2**31))
-            fitted = hasattr(self, "parameters_")
+            fitted = hasattr(self, "circuit_")
             is_open = not (fitted or isinstance(self.structure, Circuit))
             stream = new_stream(self, kinds, rng, is_open)
         return stream
@@ -444,6 +444,13 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             _drawn_by=drawn_by,
             _arguments_read=_read_by_stream(self),
         )
+
+    @property
+    def parameters_(self):
+        """Weights and leaves of ``circuit_``."""
+        if "_model" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no parameters_ before fit.")
+        return self._model.parameters
 
     # -- scoring ------------------------------------------------------------------------
 
@@ -559,7 +566,6 @@ def fitted_attributes(
         "structure_": model.structure,
         "circuit_": model.circuit,
         "encoder_": model.encoder,
-        "parameters_": model.parameters,
         "_model": model,
         "_stream": stream,
         "_threshold": threshold,

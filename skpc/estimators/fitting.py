@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from ..structures import Structure, resolve_structure
 from ..structures.row_sample import stratified_row_sample
 from ..training import (
     ArraySource,
+    Learnt,
     Monitor,
     OpenBatch,
     ReadOut,
+    ToLearn,
     TrainingResult,
     covariance_shrinkage,
     default_batch_size,
@@ -53,13 +56,11 @@ class Model:
     structure : Structure, Circuit, or list of Structure
         What drew the circuit; several where their circuits are mixed.
     encoder : TableEncoder
-    parameters : Parameters
-        What scores are computed with.
-    raw : Parameters
-        What the solver goes on from: others where covariances are shrunk for use.
+    learnt : Learnt or ToLearn
+        Parameters that scores are computed with, those that the solver goes on from (others
+        where covariances are shrunk for use), and its state.
     priors : list of ndarray
         Mean parameters of the column of every leaf unit: smoothing draws towards them.
-    solver_state : SolverState
     backend : Backend
     open_batch : OpenBatch or None
         The last rows of a stream, if they do not make a whole batch yet.
@@ -67,29 +68,38 @@ class Model:
 
     structure: Structure | Circuit | list[Structure]
     encoder: TableEncoder
-    parameters: Parameters
-    raw: Parameters
+    learnt: Learnt | ToLearn
     priors: list[np.ndarray]
-    solver_state: SolverState
     backend: Backend
     open_batch: OpenBatch | None = None
     _unit_smoothing: Statistics | None = field(default=None, repr=False)
 
     @property
+    def program(self) -> Program:
+        """That of the parameters."""
+        return self.backend.program
+
+    @property
     def circuit(self) -> Circuit:
         """The circuit of the parameters."""
-        return self.parameters.program.circuit
+        return self.program.circuit
 
-    def smoothing(self, alpha: float, total_weight: float) -> Statistics:
-        """The pseudocount as evidence, for data of this weight."""
+    @property
+    def parameters(self) -> Parameters:
+        """What scores are computed with."""
+        return self.learnt.parameters
+
+    def smoothing(self, alpha: float) -> Callable[[float], Statistics]:
+        """From the weight of the data to the pseudocount as evidence."""
         if self._unit_smoothing is None:
-            program = self.parameters.program
-            self._unit_smoothing = smoothing_statistics(program, 1.0, 1.0, self.priors)
-        return self._unit_smoothing.scaled(alpha / total_weight)
+            self._unit_smoothing = smoothing_statistics(self.program, 1.0, 1.0, self.priors)
+        unit = self._unit_smoothing
+        return lambda total_weight: unit.scaled(alpha / total_weight)
 
-    def read_out(self, total_weight: float) -> ReadOut | None:
-        """The rule by which parameters are read out, for data of this weight."""
-        return covariance_shrinkage(self.parameters.program, self.priors, total_weight)
+    @property
+    def read_out(self) -> Callable[[float], ReadOut | None]:
+        """From the weight of the data to the rule by which parameters are read out."""
+        return partial(covariance_shrinkage, self.program, self.priors)
 
     def check_known(self, X: np.ndarray, names: Any = None) -> None:
         """Refuse values never seen where ``handle_unknown="error"``, before work begins."""
@@ -199,7 +209,7 @@ def draw_model(
     rows, row_weight = some_rows(X, weight, PRIOR_ROWS, rng)
     priors = leaf_priors(program, encoder.within_reach(encoder.transform(rows)), row_weight)
     parameters = initial_parameters(program, estimator.init_params, priors, rng)
-    return Model(structure, encoder, parameters, parameters, priors, SolverState(), backend)
+    return Model(structure, encoder, Learnt(parameters, parameters, SolverState()), priors, backend)
 
 
 def fit_model(
@@ -237,22 +247,21 @@ def fit_model(
     """
     solver = resolve_solver(estimator.solver)
     learn, validation = _split(estimator, table, model.encoder, rng)
-    smoothing = model.smoothing(estimator.alpha, learn.total_weight)
+    smoothing = model.smoothing(estimator.alpha)(learn.total_weight)
     n_init = 1 if goes_on else estimator.n_init
     max_iter = default_passes(estimator.max_iter, learn.n_rows, solver)
     best: TrainingResult | None = None
     for number in range(1, n_init + 1):
-        parameters = model.raw
+        parameters = model.learnt.raw
         if number > 1:
-            program = model.parameters.program
-            parameters = initial_parameters(program, estimator.init_params, model.priors, rng)
+            parameters = initial_parameters(model.program, estimator.init_params, model.priors, rng)
         try:
             result = train(
                 model.backend,
                 parameters,
                 learn,
                 solver,
-                state=model.solver_state if goes_on else None,
+                state=model.learnt.state if goes_on else None,
                 smoothing=smoothing,
                 batch_size=default_batch_size(estimator.batch_size, learn.n_rows),
                 max_iter=max_iter,
@@ -276,8 +285,8 @@ def fit_model(
             break
     assert best is not None
     best.converged &= not best.interrupted
-    new = replace(model, parameters=best.parameters, raw=best.raw, solver_state=best.state)
-    return replace(new, open_batch=None), best
+    learnt = Learnt(best.parameters, best.raw, best.state)
+    return replace(model, learnt=learnt, open_batch=None), best
 
 
 def make_backend(program: Program, dtype: str, n_jobs: int | None) -> Backend:

@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 from ..circuit import Parameters, Program, Statistics, circuit_from_arrays, circuit_to_arrays
 from ..solvers import SOLVERS, SolverState
 from ..structures import STRUCTURES
-from ..training import OpenBatch
+from ..training import Learnt, OpenBatch
 from .encoding import IdentityEncoder, TableEncoder
 from .fitting import Model, make_backend
 from .row_memory import RowMemory
@@ -59,11 +59,11 @@ def write_model(
     add("encoder", encoder_arrays)
     arrays["weights"] = model.parameters.weights
     add("leaves", {str(i): a for i, a in enumerate(model.parameters.leaves)})
-    if model.raw is not model.parameters:
-        add("raw", {str(i): a for i, a in enumerate(model.raw.leaves)})
-    header["raw"] = model.raw is not model.parameters
+    header["raw"] = model.learnt.raw is not model.parameters
+    if header["raw"]:
+        add("raw", {str(i): a for i, a in enumerate(model.learnt.raw.leaves)})
     add("priors", {str(i): a for i, a in enumerate(model.priors)})
-    state = model.solver_state
+    state = model.learnt.state
     add("state", state.arrays)
     header["state"] = {"step": state.step, "horizon": state.horizon, "owner": state.owner}
     if model.open_batch is not None:
@@ -167,10 +167,8 @@ def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Mode
     model = Model(
         circuit,
         encoder,
-        parameters,
-        raw,
+        Learnt(parameters, raw, SolverState(**header["state"], arrays=_part(arrays, "state/"))),
         priors,
-        SolverState(**header["state"], arrays=_part(arrays, "state/")),
         make_backend(program, fitted["dtype"], params.get("n_jobs")),
     )
     if "open_batch" in header:
@@ -202,7 +200,7 @@ def _add_open_batch(batch: OpenBatch, add: Callable) -> dict[str, Any]:
 
 def _open_batch(arrays: dict[str, np.ndarray], header: dict[str, Any], model: Model) -> OpenBatch:
     """What :func:`_add_open_batch` put aside, every array checked."""
-    program = model.parameters.program
+    program = model.program
     for name in ("batch/weights", "batch/flows"):
         _check_array(name, arrays[name], (program.n_weights,))
     weights, flows = arrays["batch/weights"], _leaves(arrays, "batch/leaf_flows", program, more=1)

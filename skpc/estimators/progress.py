@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..circuit import Parameters
-from ..training import EpochRecord, Monitor
+from ..training import EpochRecord, Learnt, Monitor
 from ..utils.sklearn_compat import has_callbacks
 from .fitting import Model
 from .tables import Table
@@ -65,7 +65,7 @@ class FitProgress:
 
     def _usable(self, model: Model, parameters: Parameters, history: list[EpochRecord]) -> dict:
         """Attributes of an estimator as if the fit had ended here."""
-        now = replace(model, parameters=parameters)
+        now = replace(model, learnt=Learnt(parameters, parameters, model.learnt.state))
         threshold = Threshold.of_rows(now, self._table, self._estimator.contamination)
         attributes = self._attributes(now, None, threshold, self._table.schema)
         known = vars(self._estimator)

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+#: Keys drawn at once.
+DRAWN = 1024
+LARGEST = np.finfo(float).max
+
 
 class RowMemory:
     """At most ``capacity`` rows of all that were added, each kept in proportion to its weight.
@@ -52,6 +56,8 @@ class RowMemory:
         self._worst = np.inf
         #: The smallest key that found no place.
         self._smallest_out = np.inf
+        #: Number of a row, and the draws from it on.
+        self._drawn = 0, np.empty(0)
 
     @property
     def is_whole(self) -> bool:
@@ -77,7 +83,7 @@ class RowMemory:
         new = copy.copy(self)
         new.n_seen += len(X)
         new.weight_seen += float(sample_weight.sum())
-        keys = self._next_keys(sample_weight)
+        keys = new._next_keys(self.n_seen, sample_weight)
         free = self.capacity - self.n
         if len(X) <= free:
             new._append(X[:], sample_weight, keys)
@@ -100,12 +106,17 @@ class RowMemory:
         new._take(rows[kept], weight[kept], keys[kept])
         return new
 
-    def _next_keys(self, sample_weight: np.ndarray) -> np.ndarray:
-        """Keys of the next rows: the seed and the number of a row decide."""
-        draws = np.random.Generator(np.random.PCG64(self.seed).advance(self.n_seen))
+    def _next_keys(self, number: int, sample_weight: np.ndarray) -> np.ndarray:
+        """Keys of the rows from this number on: the seed and the number of a row decide."""
+        n, (first, draws) = len(sample_weight), self._drawn
+        if not first <= number <= number + n <= first + len(draws):
+            # A generator takes longer to make than a thousand numbers to draw.
+            generator = np.random.Generator(np.random.PCG64(self.seed).advance(number))
+            first, draws = number, -np.log1p(-generator.random(max(n, DRAWN)))
+            self._drawn = first, draws
         with np.errstate(over="ignore"):
-            keys = -np.log1p(-draws.random(len(sample_weight))) / sample_weight
-        return np.minimum(keys, np.finfo(float).max)
+            keys = draws[number - first :][:n] / sample_weight
+        return np.minimum(keys, LARGEST)
 
     def _take(self, rows: np.ndarray, weight: np.ndarray, keys: np.ndarray) -> None:
         self.n = len(rows)

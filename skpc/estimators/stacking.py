@@ -12,7 +12,7 @@ from ..circuit import Circuit, Parameters, Program, Sum
 from ..solvers import SolverState
 from ..structures import HCLT, Mixture, Structure
 from ..structures.groups import gaussian_columns
-from ..training import TrainingResult
+from ..training import Learnt, TrainingResult
 from .fitting import Begins, Model, draw_model, fit_model, held_out, make_backend
 from .tables import Table
 
@@ -128,27 +128,29 @@ def joined(models: list[Model], weights: np.ndarray) -> Model:
         out = Parameters.uniform(program)
         out.weights[:] = np.nan
         for model in models:
-            mine = getattr(model, which)
+            mine = getattr(model.learnt, which)
             for node in model.circuit.sums:
                 matrix = mine.program.read_matrix(node, mine.weights)
                 program.write_matrix(node, matrix, out.weights)
-            _copy_leaves(model.parameters.program, mine.leaves, program, out.leaves)
+            _copy_leaves(model.program, mine.leaves, program, out.leaves)
         program.write_matrix(root, weights[None], out.weights)
         return out
 
     priors = [np.zeros((n, f.n_statistics)) for f, n in zip(program.families, program.family_units)]
     for model in models:
-        _copy_leaves(model.parameters.program, model.priors, program, priors)
+        _copy_leaves(model.program, model.priors, program, priors)
     first = models[0]
     parameters = merged("parameters")
-    shrunk = any(model.raw is not model.parameters for model in models)
+    shrunk = any(model.learnt.raw is not model.parameters for model in models)
     return replace(
         first,
         structure=[model.structure for model in models],  # type: ignore[misc]
-        parameters=parameters,
-        raw=merged("raw") if shrunk else parameters,
+        learnt=Learnt(
+            parameters,
+            merged("raw") if shrunk else parameters,
+            SolverState(first.learnt.state.step, first.learnt.state.horizon),
+        ),
         priors=priors,
-        solver_state=SolverState(first.solver_state.step, first.solver_state.horizon),
         backend=make_backend(program, first.backend.dtype.name, first.backend.n_jobs),
         _unit_smoothing=None,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,9 +116,7 @@ def _learn_rows(estimator, model, stream, X, weight, schema):
         return _learn_anew(estimator, model, stream, X, weight, schema)
     result = learn_stream(
         model.backend,
-        model.parameters,
-        model.raw,
-        model.solver_state,
+        model.learnt,
         model.open_batch,
         resolve_solver(estimator.solver),
         X,
@@ -128,17 +125,11 @@ def _learn_rows(estimator, model, stream, X, weight, schema):
         log_units=model.encoder.log_jacobian,
         # The same for all rows: what a batch is must not depend on the chunks.
         batch_size=default_batch_size(estimator.batch_size, sys.maxsize),
-        smoothing=partial(model.smoothing, estimator.alpha),
+        smoothing=model.smoothing(estimator.alpha),
         read_out=model.read_out,
         weight_seen=seen,
     )
-    new = replace(
-        model,
-        parameters=result.parameters,
-        raw=result.raw,
-        solver_state=result.state,
-        open_batch=result.batch,
-    )
+    new = replace(model, learnt=result.learnt, open_batch=result.batch)
     return new, stream, result.history
 
 

@@ -10,15 +10,17 @@ from .loop import EpochRecord, Monitor, TrainingResult, train
 from .shrinkage import ReadOut, covariance_shrinkage
 from .smoothing import smoothing_statistics
 from .sources import ArraySource, Source
-from .stream import OpenBatch, learn_stream
+from .stream import Learnt, OpenBatch, ToLearn, learn_stream
 
 __all__ = [
     "ArraySource",
     "EpochRecord",
+    "Learnt",
     "Monitor",
     "OpenBatch",
     "ReadOut",
     "Source",
+    "ToLearn",
     "TrainingResult",
     "covariance_shrinkage",
     "default_batch_size",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,26 +61,58 @@ class OpenBatch:
         return {name: vars(self)[name] for name in names}
 
 
-@dataclass(frozen=True)
-class StreamResult:
+class Learnt(NamedTuple):
+    """Parameters for use, those that the solver goes on from, and its state."""
+
+    parameters: Parameters
+    raw: Parameters
+    state: SolverState
+
+
+class ToLearn:
+    """What an open batch teaches, as :class:`Learnt`, computed when somebody asks for it.
+
+    Most rows of a stream of single rows are joined by the next one before anybody looks.
+    """
+
+    def __init__(self, compute: Callable[[], Learnt]) -> None:
+        self._compute = compute
+
+    @cached_property
+    def _learnt(self) -> Learnt:
+        return self._compute()
+
+    @property
+    def parameters(self) -> Parameters:
+        return self._learnt.parameters
+
+    @property
+    def raw(self) -> Parameters:
+        return self._learnt.raw
+
+    @property
+    def state(self) -> SolverState:
+        return self._learnt.state
+
+    def __reduce__(self):
+        return Learnt, tuple(self._learnt)
+
+
+class StreamResult(NamedTuple):
     """What a pass over some rows of a stream leaves behind.
 
     ``history`` has, for every piece, the mean log-likelihood of its rows before their batch was
     learnt, nats; ``batch`` the batch that is not full yet, None if there is none.
     """
 
-    parameters: Parameters
-    raw: Parameters
-    state: SolverState
+    learnt: Learnt | ToLearn
     batch: OpenBatch | None
     history: list[float]
 
 
 def learn_stream(
     backend: Backend,
-    parameters: Parameters,
-    raw: Parameters,
-    state: SolverState,
+    learnt: Learnt | ToLearn,
     batch: OpenBatch | None,
     solver: Solver,
     X: np.ndarray,
@@ -101,10 +133,12 @@ def learn_stream(
 
     Parameters
     ----------
-    backend, parameters, raw, state, solver
-        What computes, what rows are looked at with, from where to go on, and how.
+    backend : Backend
+    learnt : Learnt or ToLearn
+        From where to go on.
     batch : OpenBatch or None
         What an earlier pass left open.
+    solver : Solver
     X : ndarray of shape (n, n_variables)
         Rows as the user gave them; they are encoded batch by batch.
     sample_weight : ndarray of shape (n,)
@@ -127,38 +161,50 @@ def learn_stream(
     StreamResult
     """
     history = []
-    if state.owner != state.owned_by(solver).owner:
+    if batch is not None and batch.state.owned_by(solver) is not batch.state:
         batch = None
-    state = state.owned_by(solver)
     ends = np.cumsum(sample_weight)
     start, done = 0, 0.0
     while start < len(X):
         if batch is None:
             # Without a horizon the step is constant.
+            state = replace(learnt.state.owned_by(solver), horizon=None)
             nothing = Statistics.zeros(backend.program)
-            batch = OpenBatch(parameters, raw, replace(state, horizon=None), backend, nothing)
+            batch = OpenBatch(learnt.parameters, learnt.raw, state, backend, nothing)
         room = batch_size - batch.statistics.weight
         # The rows that fit, one at least.
         stop = int(np.searchsorted(ends, (done + room) * (1 + 1e-9), side="right"))
         part = slice(start, max(start + 1, stop))
         start, done = part.stop, float(ends[part.stop - 1])
         rows, weight = X[part], sample_weight[part]
-        seen = weight_seen + done
         statistics = backend.statistics(batch.prepared, encode(rows), weight)
         total = statistics.log_likelihood + float(np.dot(weight, log_units(rows)))
         history.append(total / statistics.weight)
         batch = batch.joined(statistics)
-        state, raw = learn_batch(
-            backend,
-            batch.parameters,
-            replace(batch.state, share=min(1.0, batch.statistics.weight / batch_size)),
-            solver,
-            batch.statistics,
-            smoothing(seen),
-            batch.top_down if solver.needs_top_down else None,
-        )
-        rule = read_out(seen)
-        parameters = raw if rule is None else rule(raw, backend.top_down(raw))
+        seen = weight_seen + done
+        learnt = ToLearn(partial(_learn, batch, solver, batch_size, smoothing, read_out, seen))
         if batch.statistics.weight >= (1 - 1e-9) * batch_size:
-            batch = None
-    return StreamResult(parameters, raw, state, batch, history)
+            batch, learnt = None, Learnt(learnt.parameters, learnt.raw, learnt.state)
+    return StreamResult(learnt, batch, history)
+
+
+def _learn(
+    batch: OpenBatch,
+    solver: Solver,
+    batch_size: int,
+    smoothing: Callable[[float], Statistics],
+    read_out: Callable[[float], ReadOut | None],
+    seen: float,
+) -> Learnt:
+    """The step of a batch."""
+    state, raw = learn_batch(
+        batch.backend,
+        batch.parameters,
+        replace(batch.state, share=min(1.0, batch.statistics.weight / batch_size)),
+        solver,
+        batch.statistics,
+        smoothing(seen),
+        batch.top_down if solver.needs_top_down else None,
+    )
+    rule = read_out(seen)
+    return Learnt(raw if rule is None else rule(raw, batch.backend.top_down(raw)), raw, state)

@@ -6,7 +6,7 @@ import pytest
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.solvers import Anemone, MiniBatchEM, SolverState
 from skpc.training import leaf_priors, smoothing_statistics
-from skpc.training.stream import learn_stream
+from skpc.training.stream import Learnt, learn_stream
 from tests import reference
 
 
@@ -23,19 +23,18 @@ def stream(problem, chunks, solver=None, weight=None, batch_size=16, units=0.0):
     parameters, backend, X = problem
     weight = np.ones(len(X)) if weight is None else weight
     priors = leaf_priors(parameters.program, X)
-    state, batch, history = SolverState(), None, []
+    learnt, batch, history = Learnt(parameters, parameters, SolverState()), None, []
     for start, stop in zip(np.cumsum([0, *chunks[:-1]]), np.cumsum(chunks), strict=True):
         result = learn_stream(
-            backend, parameters, parameters, state, batch, solver or Anemone(), X[start:stop],
+            backend, learnt, batch, solver or Anemone(), X[start:stop],
             weight[start:stop], batch_size=batch_size,
             smoothing=lambda total: smoothing_statistics(backend.program, 0.3, total, priors),
             read_out=lambda total: None, weight_seen=float(weight[:start].sum()),
             encode=lambda rows: rows, log_units=lambda rows: np.full(len(rows), units),
         )  # fmt: skip
-        parameters, state, batch = result.parameters, result.state, result.batch
         history += result.history
-        batch = pickle.loads(pickle.dumps(batch))
-    return parameters, state, batch, history
+        learnt, batch = pickle.loads(pickle.dumps((result.learnt, result.batch)))
+    return learnt.parameters, learnt.state, batch, history
 
 
 @pytest.mark.parametrize("solver", [Anemone(), Anemone(momentum=0.8), MiniBatchEM()], ids=repr)
