@@ -72,16 +72,16 @@ def fit_table(
     share = min(HELD_SHARE, MOST_HELD / len(table.X))
     held_weight = held_out(table.weights, share, rng)
     kept, held = (table.part(weight) for weight in (table.weights - held_weight, held_weight))
-    trial = _fitted(estimator, models, kept, rng, begins)
-    interrupted = len(trial) < len(models) or any(result.interrupted for _, result in trial)
+    trial, interrupted = _fitted(estimator, models, kept, rng, begins)
+    if not trial:
+        raise KeyboardInterrupt
     if len(trial) == 1:
         return trial[0]
     scores = np.column_stack([model.scores(held.X) for model, _ in trial])
     weights = stacking_weights(scores, held.weights)
     fits = trial
     if len(table.X) <= REFIT_ROWS and not interrupted:
-        again = _fitted(estimator, models, table, rng, begins)
-        interrupted = len(again) < len(models) or any(result.interrupted for _, result in again)
+        again, interrupted = _fitted(estimator, models, table, rng, begins)
         # What was cut short here is whole in the trial.
         fits = trial if interrupted else again
     results = [result for _, result in fits]
@@ -97,19 +97,19 @@ def _fitted(
     table: Table,
     rng: np.random.Generator,
     begins: Begins | None,
-) -> list[tuple[Model, TrainingResult]]:
-    """The models learnt from a table, up to one that is interrupted."""
+) -> tuple[list[tuple[Model, TrainingResult]], bool]:
+    """The models learnt from a table, up to one that is interrupted; whether one was."""
     fits: list[tuple[Model, TrainingResult]] = []
     for model in models:
         try:
             fits.append(fit_model(estimator, model, table, rng, begins=begins))
         except KeyboardInterrupt:
-            if not fits:
-                raise
-            fits[-1][1].interrupted, fits[-1][1].converged = True, False
+            if fits:
+                fits[-1][1].interrupted, fits[-1][1].converged = True, False
+            return fits, True
         if fits[-1][1].interrupted:
-            break
-    return fits
+            return fits, True
+    return fits, False
 
 
 def stacking_weights(
