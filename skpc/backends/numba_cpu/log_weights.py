@@ -8,7 +8,19 @@ from __future__ import annotations
 
 import math
 
-from .columns import CHILD, COLUMNS, HEIGHT, IN, INPUT, KRONECKER, MIXING, OUT, PRODUCT, SUM, WEIGHTS
+from .columns import (
+    CHILD,
+    COLUMNS,
+    HEIGHT,
+    IN,
+    INPUT,
+    KRONECKER,
+    MIXING,
+    OUT,
+    PRODUCT,
+    SUM,
+    WEIGHTS,
+)
 from .kernel_cache import entry_kernel, kernel
 
 #: Sums and quotients of plain products are believed in this range; beyond it, logarithms.
