@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends import log_weight_gradient, renormalise
+from ..backends import TopDown, log_weight_gradient, renormalise
 from ..circuit import Parameters, Statistics
 from .base import Solver, SolverState
 from .schedules import check_steps, whole_step
@@ -121,6 +121,16 @@ class GradientSolver(Solver):
         """What is climbed; a penalty subtracts its own gradient here."""
         return gradient(parameters, statistics)
 
+    def conditioned(
+        self,
+        slope: Coordinates,
+        parameters: Parameters,
+        statistics: Statistics,
+        top_down: TopDown | None,
+    ) -> Coordinates:
+        """The slope in the scale in which steps are taken."""
+        return slope
+
     @abstractmethod
     def direction(
         self, slope: Coordinates, state: SolverState
@@ -130,6 +140,7 @@ class GradientSolver(Solver):
     def update(self, state, parameters, statistics, top_down):
         """One step uphill."""
         slope = self.slope(parameters, statistics)
+        slope = self.conditioned(slope, parameters, statistics, top_down)
         if self.clipping is not None:
             slope = slope.scaled(min(1.0, self.clipping / max(slope.norm(), 1e-300)))
         direction, arrays = self.direction(slope, state)
