@@ -18,12 +18,12 @@ from skpc.distributions import (
     NegativeBinomial,
     Poisson,
 )
-from skpc.solvers import SGD, Adam, SolverState
+from skpc.solvers import SGD, Adam, MiniBatchEM, SolverState
 from skpc.solvers.gradient import LARGEST_MOVE, Coordinates, gradient, moved
 from tests import reference
 
 every_circuit = pytest.mark.parametrize("name", sorted(reference.CIRCUITS))
-every_solver = pytest.mark.parametrize("solver", [Adam(0.05), SGD(2.0)], ids=["adam", "sgd"])
+every_solver = pytest.mark.parametrize("solver", [Adam(0.05), SGD(0.5)], ids=["adam", "sgd"])
 MOST = 6  # coordinates that finite differences look at
 FAMILIES = {
     "bernoulli": (Bernoulli(), lambda rng, n: rng.integers(0, 2, n)),
@@ -45,6 +45,11 @@ def rows_of(parameters, n_rows=40, seed=2):
 
 def backend_of(parameters):
     return NumbaBackend(parameters.program, np.float64)
+
+
+def step(solver, state, parameters, evidence):
+    top_down = backend_of(parameters).top_down(parameters)
+    return solver.update(state, parameters, evidence, top_down)
 
 
 def log_likelihood(parameters, X):
@@ -205,13 +210,13 @@ def test_zeros_stay_zero_and_nothing_becomes_nan(name):
     X = rows_of(parameters)
     X = X[~np.isneginf(reference.log_likelihood(parameters, X))]
     backend = backend_of(parameters)
-    for solver in (Adam(0.05, weight_decay=0.1), SGD(2.0, weight_decay=0.1)):
+    for solver in (Adam(0.05, weight_decay=0.1), SGD(0.5, weight_decay=0.1)):
         state, new = SolverState(), parameters
         for _ in range(3):
             evidence = backend.statistics(new, X).mean()
             # A pseudocount reaches zeros too.
             evidence.flows += 1e-3
-            state, new = solver.update(state, new, evidence, None)
+            state, new = step(solver, state, new, evidence)
         np.testing.assert_array_equal(new.weights == 0, parameters.weights == 0)
         np.testing.assert_allclose(new.row_sums(), 1.0, rtol=1e-12)
         assert np.isfinite(new.weights).all()
@@ -303,7 +308,9 @@ def test_a_small_step_of_sgd_is_the_gradient_times_the_step(name):
     parameters = reference.make(name)
     evidence = backend_of(parameters).statistics(parameters, rows_of(parameters)).mean()
     slope = gradient(parameters, evidence)
-    _, new = SGD(1e-4, schedule="constant").update(SolverState(), parameters, evidence, None)
+    _, new = SGD(1e-4, schedule="constant", natural=False).update(
+        SolverState(), parameters, evidence, None
+    )
     expected = moved(parameters, slope.scaled(1e-4))
     np.testing.assert_allclose(new.weights, expected.weights, rtol=1e-14)
     assert np.abs(new.weights - parameters.weights).max() > 0
@@ -315,25 +322,23 @@ def test_clipping_shortens_long_gradients_only():
     norm = gradient(parameters, evidence).norm()
     assert norm > 0.01
 
-    def step(**settings):
-        solver = SGD(1.0, schedule="constant", momentum=0, **settings)
-        return solver.update(SolverState(), parameters, evidence, None)[1].weights
+    def after(**settings):
+        solver = SGD(1.0, schedule="constant", momentum=0, natural=False, **settings)
+        return step(solver, SolverState(), parameters, evidence)[1].weights
 
-    np.testing.assert_array_equal(step(), step(clipping=2 * norm))
-    shorter = SGD(0.5, schedule="constant", momentum=0)
-    half = shorter.update(SolverState(), parameters, evidence, None)[1].weights
-    np.testing.assert_allclose(step(clipping=norm / 2), half, rtol=1e-12)
+    np.testing.assert_array_equal(after(), after(clipping=2 * norm))
+    shorter = SGD(0.5, schedule="constant", momentum=0, natural=False)
+    half = step(shorter, SolverState(), parameters, evidence)[1].weights
+    np.testing.assert_allclose(after(clipping=norm / 2), half, rtol=1e-12)
 
 
 @every_solver
 def test_weight_decay_draws_weights_towards_equal_ones(solver):
     parameters = reference.make("tree")
     nothing = Statistics.zeros(parameters.program).mean()
-    plain = solver.update(SolverState(), parameters, nothing, None)[1]
+    plain = step(solver, SolverState(), parameters, nothing)[1]
     np.testing.assert_allclose(plain.weights, parameters.weights, rtol=1e-12)
-    decayed = solver.set_params(weight_decay=0.2).update(SolverState(), parameters, nothing, None)[
-        1
-    ]
+    decayed = step(solver.set_params(weight_decay=0.2), SolverState(), parameters, nothing)[1]
     solver.set_params(weight_decay=0.0)
     uniform = 1 / parameters.program.spread_rows(parameters.program.row_length.astype(float))
     assert np.abs(decayed.weights - uniform).sum() < np.abs(parameters.weights - uniform).sum()
@@ -348,7 +353,7 @@ def test_likelihood_rises(solver, name):
     before, state = log_likelihood(parameters, X), SolverState(horizon=30)
     for _ in range(30):
         evidence = backend.statistics(parameters, X).mean()
-        state, parameters = solver.update(state, parameters, evidence, None)
+        state, parameters = step(solver, state, parameters, evidence)
     assert log_likelihood(parameters, X) > before + 0.01
 
 
@@ -356,10 +361,10 @@ def test_likelihood_rises(solver, name):
 def test_arguments_are_left_alone(solver):
     parameters = reference.make("tree")
     evidence = backend_of(parameters).statistics(parameters, rows_of(parameters)).mean()
-    state = solver.update(SolverState(3, 10), parameters, evidence, None)[0]
+    state = step(solver, SolverState(3, 10), parameters, evidence)[0]
     assert (state.step, state.horizon) == (4, 10)
     copies = parameters.copy(), evidence.scaled(1.0), {k: v.copy() for k, v in state.arrays.items()}
-    solver.update(state, parameters, evidence, None)
+    step(solver, state, parameters, evidence)
     np.testing.assert_array_equal(parameters.weights, copies[0].weights)
     np.testing.assert_array_equal(parameters.leaves[0], copies[0].leaves[0])
     np.testing.assert_array_equal(evidence.flows, copies[1].flows)
@@ -370,17 +375,35 @@ def test_arguments_are_left_alone(solver):
 @every_solver
 def test_a_part_of_a_batch_moves_by_its_share(solver):
     """Without memory; moments of parts count by their share, as those of flows do."""
-    plain = SGD(0.5, schedule="constant", momentum=0)
+    plain = SGD(0.5, schedule="constant", momentum=0, natural=False)
     parameters = reference.make("tree")
     evidence = backend_of(parameters).statistics(parameters, rows_of(parameters)).mean()
-    part = plain.update(SolverState(share=0.25), parameters, evidence, None)[1]
-    quarter = SGD(0.125, schedule="constant", momentum=0)
-    expected = quarter.update(SolverState(), parameters, evidence, None)[1]
+    part = step(plain, SolverState(share=0.25), parameters, evidence)[1]
+    quarter = SGD(0.125, schedule="constant", momentum=0, natural=False)
+    expected = step(quarter, SolverState(), parameters, evidence)[1]
     np.testing.assert_allclose(part.weights, expected.weights, rtol=1e-13)
 
     whole, parts = SolverState(), SolverState(share=0.25)
-    whole, _ = solver.update(whole, parameters, evidence, None)
+    whole, _ = step(solver, whole, parameters, evidence)
     for _ in range(4):
-        parts, _ = solver.update(parts, parameters, evidence, None)
+        parts, _ = step(solver, parts, parameters, evidence)
     for name, array in whole.arrays.items():
         np.testing.assert_allclose(parts.arrays[name], array, rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["tree", "dag", "kronecker", "hmm", "mixed_families"])
+def test_a_small_natural_step_is_a_small_step_of_em(name):
+    """Where a unit counts with its use by the batch alone."""
+    parameters = reference.make(name)
+    evidence = backend_of(parameters).statistics(parameters, rows_of(parameters)).mean()
+    top_down = backend_of(parameters).top_down(parameters)
+    nowhere = type(top_down)(0 * top_down.rows, [0 * use for use in top_down.leaves])
+    small = {"step_size": 1e-6, "min_step_size": 1e-6, "schedule": "constant"}
+    sgd = SGD(momentum=0, **small).update(SolverState(), parameters, evidence, nowhere)[1]
+    em = MiniBatchEM(**small).update(SolverState(), parameters, evidence, None)[1]
+    for mine, other, old in zip(sgd.leaves, em.leaves, parameters.leaves, strict=True):
+        assert np.abs(other - old).max() > 1e-8
+        np.testing.assert_allclose(mine - old, other - old, rtol=1e-3, atol=1e-11)
+    np.testing.assert_allclose(
+        sgd.weights - parameters.weights, em.weights - parameters.weights, rtol=1e-3, atol=1e-11
+    )
