@@ -23,7 +23,9 @@ from skpc.solvers.gradient import LARGEST_MOVE, Coordinates, gradient, moved
 from tests import reference
 
 every_circuit = pytest.mark.parametrize("name", sorted(reference.CIRCUITS))
-every_solver = pytest.mark.parametrize("solver", [Adam(0.05), SGD(0.5)], ids=["adam", "sgd"])
+every_solver = pytest.mark.parametrize(
+    "solver", [Adam(0.05), SGD(0.5), SGD(0.5, natural=False)], ids=["adam", "natural", "sgd"]
+)
 MOST = 6  # coordinates that finite differences look at
 FAMILIES = {
     "bernoulli": (Bernoulli(), lambda rng, n: rng.integers(0, 2, n)),
