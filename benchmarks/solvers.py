@@ -26,7 +26,7 @@ GRIDS = {
     "minibatch_em": [MiniBatchEM(0.9), MiniBatchEM(0.5)],
     "em": [EM()],
     "adam": [Adam(0.1), Adam(0.2), Adam(0.4)],
-    "sgd": [SGD(0.5), SGD(0.5, momentum=0), SGD(0.9, momentum=0), SGD(5, natural=False)],
+    "sgd": [SGD(0.5), SGD(0.9), SGD(0.5, momentum=0.9), SGD(5, natural=False, momentum=0.9)],
 }
 
 

@@ -20,7 +20,7 @@ class Adam(GradientSolver):
 
     Parameters
     ----------
-    step_size : float, default=0.1
+    step_size : float, default=0.2
         Most that a coordinate moves at the first update, about: a log weight in nats.
     min_step_size : float, default=1e-3
         That at the last update of the cosine schedule.
@@ -51,7 +51,7 @@ class Adam(GradientSolver):
 
     def __init__(
         self,
-        step_size=0.1,
+        step_size=0.2,
         min_step_size=1e-3,
         schedule="cosine",
         beta_1=0.9,

@@ -12,7 +12,7 @@ from skpc.solvers import SGD, SOLVERS, Adam, Anemone, Constant, Cosine, MiniBatc
 
 STREAMING = sorted(name for name, kind in SOLVERS.items() if not kind.full_batch)
 #: Solvers that remember more than a number of updates.
-REMEMBERING = [Anemone(momentum=0.8), MiniBatchEM(momentum=0.8), Adam(), SGD()]
+REMEMBERING = [Anemone(momentum=0.8), MiniBatchEM(momentum=0.8), Adam(), SGD(0.1, momentum=0.8)]
 
 
 def make(**params):
@@ -61,7 +61,9 @@ def test_what_a_solver_remembers_is_kept(solver, copied, table, tmp_path):
     assert np.abs(forgetful.score_samples(table) - model.score_samples(table)).max() > 1e-9
 
 
-@pytest.mark.parametrize("solver", [Anemone(momentum=0.8), Adam(), SGD()], ids=repr)
+@pytest.mark.parametrize(
+    "solver", [Anemone(momentum=0.8), Adam(), SGD(0.1, momentum=0.8)], ids=repr
+)
 def test_a_warm_start_goes_on_with_what_the_solver_remembers(solver, table):
     model = make(solver=solver, warm_start=True).fit(table)
     before = model._model.learnt.state

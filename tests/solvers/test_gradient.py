@@ -24,7 +24,9 @@ from tests import reference
 
 every_circuit = pytest.mark.parametrize("name", sorted(reference.CIRCUITS))
 every_solver = pytest.mark.parametrize(
-    "solver", [Adam(0.05), SGD(0.5), SGD(0.5, natural=False)], ids=["adam", "natural", "sgd"]
+    "solver",
+    [Adam(0.05), SGD(0.3, momentum=0.5), SGD(0.5, natural=False)],
+    ids=["adam", "natural", "sgd"],
 )
 MOST = 6  # coordinates that finite differences look at
 FAMILIES = {
