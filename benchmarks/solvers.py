@@ -49,26 +49,28 @@ class LateMomentum(Anemone):
 
 
 def momentum_runs():
-    """Yield (rows of a batch, solver): what is averaged, and when."""
+    """Yield (rows of a batch, passes or "auto", solver): what is averaged, and when."""
     for momentum in (0.0, 0.5, 0.9):
-        yield 256, Anemone(momentum=momentum)
-    yield 256, LateMomentum(start=0.5)
-    yield 256, LateMomentum(start=0.8)
+        yield 256, "auto", Anemone(momentum=momentum)
+    yield 256, "auto", LateMomentum(start=0.5)
+    yield 256, "auto", LateMomentum(start=0.8)
     for momentum in (0.0, 0.9):
-        yield 256, Anemone(0.2, momentum=momentum)
-        yield 64, Anemone(momentum=momentum)
-        yield 2048, Anemone(momentum=momentum)
-        yield 2048, Anemone(0.2, momentum=momentum)
+        yield 256, "auto", Anemone(0.2, momentum=momentum)
+        yield 64, "auto", Anemone(momentum=momentum)
+        yield 2048, "auto", Anemone(momentum=momentum)
+        yield 2048, "auto", Anemone(0.2, momentum=momentum)
+    # As many updates as 50 passes in batches of 256 make, from ten times the rows.
+    yield 2560, 500, Anemone()
 
 
-def measure(data, solver, chosen, batch_size="auto"):
+def measure(data, solver, chosen, batch_size="auto", max_iter="auto"):
     """Fit; return the mean log-likelihoods of train, validation and test rows, and seconds."""
     model = PCDensityEstimator(
         structure="hclt",
         solver=solver,
         n_components=chosen.components,
         batch_size=batch_size,
-        max_iter="auto" if chosen.max_iter is None else chosen.max_iter,
+        max_iter=max_iter,
         tol=0.0,
         n_jobs=1,
         random_state=chosen.seed,
@@ -92,10 +94,9 @@ def compare(name, data, chosen):
 
 def momentum(name, data, chosen):
     """Print a line for every way to average flows."""
-    for batch_size, solver in momentum_runs():
-        print_line(
-            f"{name}, batch {batch_size}", solver, *measure(data, solver, chosen, batch_size)
-        )
+    for batch_size, max_iter, solver in momentum_runs():
+        figures = measure(data, solver, chosen, batch_size, max_iter)
+        print_line(f"{name}, batch {batch_size}", solver, *figures)
 
 
 def print_line(name, solver, train, valid, test, seconds):
@@ -113,7 +114,6 @@ def main():
     parser.add_argument("--sets", nargs="+", default=["nltcs", "plants"], metavar="NAME")
     parser.add_argument("--solvers", nargs="+", default=list(GRIDS), choices=GRIDS)
     parser.add_argument("--components", type=int, default=32, metavar="K")
-    parser.add_argument("--max-iter", type=int, default=None, help="passes; else the estimator's")
     parser.add_argument("--data-home", default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--all", action="store_true", help="show every step size")
