@@ -48,9 +48,10 @@ def _streams(estimator: PCDensityEstimator) -> bool:
     solver = estimator.solver
     kind = SOLVERS.get(solver) if isinstance(solver, str) else solver
     if getattr(kind, "full_batch", False):
+        others = [name for name, kind in sorted(SOLVERS.items()) if not kind.full_batch]
         raise AttributeError(
             f"partial_fit is only available with solvers that learn from batches; "
-            f"solver={solver!r} needs all rows at once. Use 'anemone' or 'minibatch_em'."
+            f"solver={solver!r} needs all rows at once. Use {', '.join(map(repr, others))}."
         )
     return True
 
@@ -70,7 +71,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         "hclt" (a hidden Chow-Liu tree) for binary and categorical tables. With 2 to 100
         continuous columns it mixes one with a mixture of normal distributions with full
         covariances, by weights learnt from rows held out.
-    solver : {"anemone", "em", "minibatch_em"} or Solver, default="anemone"
+    solver : {"adam", "anemone", "em", "minibatch_em", "sgd"} or Solver, default="anemone"
         How its parameters are learnt.
     n_components : int, default=32
         Latent states a region of the structure: the width of the model.
