@@ -65,8 +65,6 @@ def momentum_runs():
     # A step that does not fall leaves the noise of small batches in the result.
     for step, momentum in ((0.3, 0.0), (0.3, 0.9), (0.081, 0.0)):
         yield 32, 10, Anemone(step, schedule="constant", momentum=momentum)
-    # As many updates as 50 passes in batches of 256 make, from ten times the rows.
-    yield 2560, 500, Anemone()
 
 
 def measure(data, solver, chosen, batch_size="auto", max_iter="auto"):
