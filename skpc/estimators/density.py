@@ -275,6 +275,33 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.random_state = random_state
         self.verbose = verbose
 
+    def set_params(self, **params):
+        """Set arguments of the constructor, also those of objects: ``solver__step_size``.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For names that are not there.
+        """
+        for key in params:
+            name, _, inner = key.partition("__")
+            value = params.get(name, getattr(self, name, None))
+            if inner and isinstance(value, str):
+                way_out = f"PCDensityEstimator({name}=...) or set_params({name}=..., {key}=...)"
+                raise ValueError(
+                    f"{key} sets a value of an object, but {name}={value!r} is a name; give an "
+                    f"object of skpc.{name}s first: {way_out}."
+                )
+        return super().set_params(**params)
+
     # -- learning -----------------------------------------------------------------------
 
     @with_callbacks
