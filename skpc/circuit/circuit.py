@@ -97,7 +97,8 @@ class Circuit:
                             f"{missing}. The children of a sum need one scope."
                         )
             elif isinstance(node, Product):
-                if sum(c.scope_bits.bit_count() for c in node.children) > node.scope_bits.bit_count():
+                sizes = [child.scope_bits.bit_count() for child in node.children]
+                if sum(sizes) > node.scope_bits.bit_count():
                     count = Counter(v for child in node.children for v in child.scope)
                     twice = sorted(v for v, n in count.items() if n > 1)[:5]
                     raise ValueError(
