@@ -1,5 +1,6 @@
 """Region graphs: sets of columns with the ways to cut them, and the circuits that they make."""
 
+from collections import Counter
 from typing import Any
 
 from ..circuit import Circuit, Input, Node, Product, Sum
@@ -74,10 +75,21 @@ def region_circuit(root, make_leaf, n_components, n_variables, product="elementw
     join = elementwise_sum if product == "elementwise" else kronecker_sum
     nodes: dict[Region, Node] = {}
     regions: list[Any] = topological_order(root)
+    uses = Counter(part for region in regions for part in region.children)
+
+    def factors(parts):
+        for part in parts:
+            node = nodes[part]
+            # A product that nothing else reads is not worth a vector.
+            if product == "elementwise" and uses[part] == 1 and isinstance(node, Product):
+                yield from node.children
+            else:
+                yield node
+
     for region in regions:
         n_units = 1 if region is root else n_components
         if region.partitions:
-            partitions = [[nodes[part] for part in parts] for parts in region.partitions]
+            partitions = [list(factors(parts)) for parts in region.partitions]
             nodes[region] = join(partitions, n_units, n_components)
         else:
             leaf = make_leaf(region.variables)
