@@ -1,6 +1,5 @@
 """Mixtures of structures: one circuit whose root mixes the circuits of several recipes."""
 
-import numpy as np
 from sklearn.utils import check_random_state
 
 from ..circuit import Circuit, Sum
@@ -14,7 +13,7 @@ class MixedStructures(Structure):
 
     Parameters
     ----------
-    structures : sequence of str or Structure, default=("hclt", "rat")
+    structures : list or tuple of str or Structure, default=("hclt", "rat")
         Names, or objects with settings of their own. The same structure several times makes
         sense where it draws at random.
     n_components : int, optional
@@ -23,8 +22,7 @@ class MixedStructures(Structure):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from skpc.distributions import Bernoulli
+    >>>     >>> from skpc.distributions import Bernoulli
     >>> from skpc.structures import HCLT, MixedStructures
     >>> X = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float)
     >>> mixed = MixedStructures([HCLT(n_components=8), "mixture"])
@@ -78,7 +76,7 @@ class MixedStructures(Structure):
         # Here, for the registry of names knows this file too.
         from . import resolve_structure
 
-        if isinstance(self.structures, (str, Structure)) or not np.size(self.structures):
+        if not isinstance(self.structures, list | tuple) or not self.structures:
             raise ValueError(
                 f"structures={self.structures!r} must be a list of at least one name or Structure."
             )
