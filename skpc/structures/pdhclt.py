@@ -80,7 +80,7 @@ class PDHCLT(Structure):
 
     def check(self):
         super().check()
-        check_counts(max_partitions=self.max_partitions)
+        check_counts(self, optional=["max_partitions"])
         check_product(self.product)
         if self.shape is not None:
             check_axes("shape", self.shape, 3)

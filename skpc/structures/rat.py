@@ -68,10 +68,7 @@ class RAT(Structure):
 
     def check(self):
         super().check()
-        check_counts(depth=self.depth, n_leaf_units=self.n_leaf_units)
-        if self.n_repetitions is None:
-            raise ValueError("n_repetitions=None must be an integer of at least 1.")
-        check_counts(n_repetitions=self.n_repetitions)
+        check_counts(self, "n_repetitions", optional=["depth", "n_leaf_units"])
         check_product(self.product)
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
