@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..circuit import Circuit, Parameters
+from ..distributions import Distribution
 from ..inference import sample
 from ..solvers import SOLVERS, Solver, resolve_solver
 from ..structures import Structure
@@ -73,6 +74,14 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         How its parameters are learnt.
     n_components : int, default=32
         Latent states a region of the structure: the width of the model.
+    leaves : "auto", str, Distribution or dict, default="auto"
+        Distributions of the columns of numbers in the circuit's leaves, as a dict from names or
+        places of columns ({"age": "poisson", 3: Binomial(10)}; the others are "auto"), or one
+        for all of them. Names are those of ``skpc.distributions``: "gaussian", "log_normal",
+        "gamma", "beta", "poisson", "negative_binomial", "binomial", "discretised_logistic",
+        "categorical", "bernoulli". "auto" takes Gaussian ones, but others for counts, for
+        positive numbers and for numbers between 0 and 1 that ask for them; ``leaves_`` tells
+        what every column got, and why. Not used with a circuit made by hand.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
             default="from_dtype"
         Columns of numbers that hold categories: a mask, their places, or their names in a data
@@ -84,7 +93,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         boolean ones, which are binary. Columns of words always hold categories: those that a
         pandas ``category`` or an ``Enum`` declares, else the different words.
     handle_unknown : {"other", "error"}, default="other"
-        Values of binary and categorical columns that did not occur in training: "other" gives
+        Values of binary and categorical columns that did not occur in training, and numbers
+        that the leaves of their column cannot take, as -1 in a column of counts: "other" gives
         them a small probability, so that they look unusual; "error" refuses them.
     init_params : {"random"}, callable or Parameters, default="random"
         Start values. A callable is called as ``init_params(program, leaf_priors, rng)`` with
@@ -144,6 +154,9 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         What drew it; several where "auto" mixes their circuits.
     encoder_ : TableEncoder
         What the columns are, and how their cells are encoded.
+    leaves_ : dict
+        By name or place of every column the distribution of its leaves, in the units of X, and
+        why it has it.
     parameters_ : Parameters
     history_ : list of EpochRecord
         Epoch, mean log-likelihood of the training batches and of the held-out rows, nats in the
@@ -184,6 +197,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         "structure": [str, Structure, Circuit],
         "solver": [str, Solver],
         "n_components": [Interval(Integral, 1, None, closed="left")],
+        "leaves": [str, Distribution, dict],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "handle_unknown": [StrOptions({"other", "error"})],
         "init_params": [StrOptions({"random"}), callable, Parameters],
@@ -215,6 +229,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         solver="anemone",
         *,
         n_components=32,
+        leaves="auto",
         categorical_features="from_dtype",
         handle_unknown="other",
         init_params="random",
@@ -238,6 +253,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.structure = structure
         self.solver = solver
         self.n_components = n_components
+        self.leaves = leaves
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
         self.init_params = init_params
@@ -267,7 +283,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
         An interruption by Ctrl-C ends the training with the model of the last whole epoch and a
         warning, as ``MLPClassifier`` does: a loop around ``fit`` goes on. Before the end of
-        the first epoch, and after any error, the estimator stays as it was.
+        the first epoch, and after any error, the estimator stays as it was. Where "auto" mixes
+        circuits, which takes four trainings, it ends all of them.
 
         Parameters
         ----------
@@ -322,9 +339,12 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.n_iter_ = len(result.history)
         self.converged_ = result.converged
         if result.interrupted:
+            done = f"that of epoch {result.best_epoch} of {result.max_iter}"
+            if len(result.history) == result.max_iter:
+                done = "made of the circuits that were finished, from four fifths of the rows"
             warnings.warn(
-                f"Interrupted: the model is that of epoch {result.best_epoch} of "
-                f"{result.max_iter}, and usable. With warm_start=True fit goes on from it.",
+                f"Interrupted: the model is {done}, and usable. With warm_start=True fit goes on "
+                "from it.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -452,6 +472,14 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             raise AttributeError(f"{type(self).__name__} has no parameters_ before fit.")
         return self._model.parameters
 
+    @property
+    def leaves_(self):
+        """The distribution of every column's leaves, and why it has it."""
+        if "_model" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no leaves_ before fit.")
+        names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+        return dict(zip(names, self._model.leaves))
+
     # -- scoring ------------------------------------------------------------------------
 
     def score_samples(self, X):
@@ -575,7 +603,7 @@ def fitted_attributes(
 
 def _drawn_by(estimator: PCDensityEstimator) -> dict[str, Any]:
     """The arguments that decide over the circuit; later changes of objects do not reach them."""
-    names = ("n_components", "structure", "categorical_features", "handle_unknown")
+    names = ("n_components", "structure", "leaves", "categorical_features", "handle_unknown")
     values = {name: getattr(estimator, name) for name in names}
     return {
         name: value if isinstance(value, Circuit) else clone(value, safe=False)

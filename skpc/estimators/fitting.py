@@ -34,6 +34,7 @@ from ..training import (
 )
 from .columns import chunks
 from .encoding import IdentityEncoder, TableEncoder
+from .leaf_choice import Leaf, named_leaves
 from .tables import Table, merged_rows
 
 #: float64 is used while rows times edges stay below this: about a second of work.
@@ -88,6 +89,14 @@ class Model:
     def parameters(self) -> Parameters:
         """What scores are computed with."""
         return self.learnt.parameters
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """Of every column; those of a circuit made by hand are what it has."""
+        if not isinstance(self.encoder, IdentityEncoder):
+            return self.encoder.leaves
+        found = {v: node.distribution for node in self.circuit.inputs for v in node.variables}
+        return [Leaf(found[v], "made by hand") for v in range(self.circuit.n_variables)]
 
     def smoothing(self, alpha: float) -> Callable[[float], Statistics]:
         """From the weight of the data to the pseudocount as evidence."""
@@ -190,6 +199,8 @@ def draw_model(
             kinds,
             numbers_only=estimator.categorical_features is None,
             schema=schema,
+            leaves=named_leaves(estimator.leaves, X.shape[1], names),
+            names=names,
         )
     circuit = structure
     if not by_hand:
