@@ -39,6 +39,9 @@ class PD(Structure):
 
     Notes
     -----
+    In cells of many columns units differ by more than float32 can hold; give the estimator
+    ``dtype="float64"`` then (see doc/structures.md).
+
     A line of n pieces has n (n + 1) / 2 boxes, an image of m x n pieces as many as both numbers
     multiplied.
 
