@@ -48,9 +48,10 @@ def _streams(estimator: PCDensityEstimator) -> bool:
     solver = estimator.solver
     kind = SOLVERS.get(solver) if isinstance(solver, str) else solver
     if getattr(kind, "full_batch", False):
+        others = [name for name, kind in sorted(SOLVERS.items()) if not kind.full_batch]
         raise AttributeError(
             f"partial_fit is only available with solvers that learn from batches; "
-            f"solver={solver!r} needs all rows at once. Use 'anemone' or 'minibatch_em'."
+            f"solver={solver!r} needs all rows at once. Use {', '.join(map(repr, others))}."
         )
     return True
 
@@ -70,7 +71,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         then read the columns as they are. "auto" is "hclt" (a hidden Chow-Liu tree) for binary
         and categorical tables. With 2 to 100 continuous columns it mixes one with a mixture of
         normal distributions with full covariances, by weights learnt from rows held out.
-    solver : {"anemone", "em", "minibatch_em"} or Solver, default="anemone"
+    solver : {"adam", "anemone", "em", "minibatch_em", "sgd"} or Solver, default="anemone"
         How its parameters are learnt.
     n_components : int, default=32
         Latent states a region of the structure: the width of the model.
@@ -273,6 +274,33 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def set_params(self, **params):
+        """Set arguments of the constructor, also those of objects: ``solver__step_size``.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For names that are not there.
+        """
+        for key in params:
+            name, _, inner = key.partition("__")
+            value = params.get(name, getattr(self, name, None))
+            if inner and isinstance(value, str):
+                way_out = f"PCDensityEstimator({name}=...) or set_params({name}=..., {key}=...)"
+                raise ValueError(
+                    f"{key} sets a value of an object, but {name}={value!r} is a name; give an "
+                    f"object of skpc.{name}s first: {way_out}."
+                )
+        return super().set_params(**params)
 
     # -- learning -----------------------------------------------------------------------
 

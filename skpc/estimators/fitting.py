@@ -145,8 +145,8 @@ class Model:
         return vars(self) | {"_unit_smoothing": None}
 
 
-#: Called with number, n_init, max_iter and the Model before every start.
-Begins = Callable[[int, int, int, Model], Monitor]
+#: Called with number, n_init, max_iter, the Model and the rows it learns from before every start.
+Begins = Callable[[int, int, int, Model, int], Monitor]
 
 
 def canonical(estimator: Any, table: Table) -> Table:
@@ -280,7 +280,9 @@ def fit_model(
                 n_iter_no_change=estimator.n_iter_no_change,
                 validation=validation,
                 rng=rng,
-                monitor=None if begins is None else begins(number, n_init, max_iter, model),
+                monitor=None
+                if begins is None
+                else begins(number, n_init, max_iter, model, learn.n_rows),
                 read_out=model.read_out(learn.total_weight),
             )
         except KeyboardInterrupt:

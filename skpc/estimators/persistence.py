@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 
 from ..circuit import Parameters, Program, Statistics, circuit_from_arrays, circuit_to_arrays
 from ..distributions import Distribution, resolve_distribution
-from ..solvers import SOLVERS, SolverState
+from ..solvers import SCHEDULES, SOLVERS, SolverState
 from ..structures import STRUCTURES
 from ..training import Learnt, OpenBatch
 from .encoding import IdentityEncoder, TableEncoder
@@ -263,8 +263,9 @@ def _pack(value: Any) -> Any:
 
 
 def _known_classes() -> dict[str, Any]:
-    """Structures and solvers by the names of their classes; those of users cannot be loaded."""
-    classes: list[type] = [*STRUCTURES.values(), *SOLVERS.values()]
+    """Structures, solvers and schedules by the names of their classes; those of users cannot be
+    loaded."""
+    classes: list[type] = [*STRUCTURES.values(), *SOLVERS.values(), *SCHEDULES.values()]
     return {c.__name__: c for c in classes}
 
 

@@ -194,7 +194,9 @@ def _read_numbers(estimator: Any, X: Any, reset: bool) -> np.ndarray:
 def _with_holes(X: Any) -> Any:
     """NaN where lists of rows have None, and where cells of a masked array are masked."""
     if isinstance(X, np.ma.MaskedArray):
-        return X.astype(np.result_type(X, np.float32)).filled(np.nan) if X.mask.any() else X.data
+        if not X.mask.any():
+            return X.data
+        return np.ma.filled(X.astype(np.result_type(X, np.float32)), np.nan)
     if isinstance(X, list | tuple) and any(
         isinstance(row, list | tuple) and any(cell is None for cell in row) for row in X
     ):

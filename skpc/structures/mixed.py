@@ -22,7 +22,8 @@ class MixedStructures(Structure):
 
     Examples
     --------
-    >>>     >>> from skpc.distributions import Bernoulli
+    >>> import numpy as np
+    >>> from skpc.distributions import Bernoulli
     >>> from skpc.structures import HCLT, MixedStructures
     >>> X = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float)
     >>> mixed = MixedStructures([HCLT(n_components=8), "mixture"])

@@ -6,6 +6,7 @@ estimators or files.
 
 from .defaults import default_batch_size, default_passes
 from .initialise import initial_parameters, leaf_priors
+from .linear_ascent import linear_ascent
 from .loop import EpochRecord, Monitor, TrainingResult, train
 from .shrinkage import ReadOut, covariance_shrinkage
 from .smoothing import smoothing_statistics
@@ -28,6 +29,7 @@ __all__ = [
     "initial_parameters",
     "leaf_priors",
     "learn_stream",
+    "linear_ascent",
     "smoothing_statistics",
     "train",
 ]

@@ -74,6 +74,8 @@ CONFIGURATIONS = [
     Configuration("continuous-anemone", pc(), continuous()),
     Configuration("categorical-minibatch_em", pc(solver="minibatch_em"), categorical()),
     Configuration("mixed-em", pc(solver="em"), mixed()),
+    Configuration("mixed-adam", pc(solver="adam"), mixed()),
+    Configuration("binary-sgd", pc(solver="sgd"), binary()),
     Configuration("mixed-float32", pc(dtype="float32", categorical_features=[1]), mixed()),
     Configuration("binary-em-float32", pc(solver="em", dtype="float32"), binary()),
     Configuration(

@@ -368,6 +368,15 @@ def test_all_kinds_of_numbers_are_read_alike():
     np.testing.assert_allclose(make().fit(np.asfortranarray(X)).score_samples(X), expected)
 
 
+def test_settings_of_names_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="solver='anemone' is a name; give an object of skpc.solv"):
+        make().set_params(solver__step_size=0.3)
+    with pytest.raises(ValueError, match="structure='hclt' is a name"):
+        make().set_params(structure="hclt", structure__n_bins=3)
+    model = make().set_params(solver=Anemone(), solver__step_size=0.3, max_iter=7)
+    assert (model.solver.step_size, model.max_iter) == (0.3, 7)
+
+
 def test_none_and_masks_are_missing_cells():
     X = np.array([[1.0, np.nan], [2.0, 3.0], [np.nan, 5.0], [4.0, 1.0]])
     expected = make(max_iter=3).fit(X).score_samples(X)
@@ -457,7 +466,7 @@ def test_clone_and_cross_validation(table):
 def test_output_line_an_epoch(table, capsys):
     make(max_iter=2, verbose=1, structure="hclt", n_init=2).fit(table)
     lines = capsys.readouterr().out.splitlines()
-    starts = [f"HCLT, start {i} of 2: epoch {j}" for i in (1, 2) for j in (1, 2)]
+    starts = [f"HCLT, start {i} of 2, 120 rows, epoch {j}" for i in (1, 2) for j in (1, 2)]
     assert [line.rpartition(":")[0] for line in lines] == starts
     make(max_iter=2).fit(table)
     assert capsys.readouterr().out == ""
