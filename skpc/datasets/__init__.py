@@ -1,12 +1,24 @@
-"""Data to learn densities from: binary benchmarks (``debd``), synthetic shapes (``synthetic``) and
-mixed tables of known density (``mixed``).
+"""Data to learn densities from: binary benchmarks (``debd``), MNIST, mixed tables of known density
+and synthetic shapes.
 
-Loaders and generators that return plain numpy arrays live here; models and figures may not.
+Loaders and generators that return plain numpy arrays live here, and what makes rows of images and
+of token sequences; models and figures may not.
 Nothing else of skpc is imported here, and nothing else of skpc may import this package.
 """
 
 from .debd import DEBD_NAMES, fetch_debd
+from .idx import read_idx
+from .images import (
+    bits_per_dimension,
+    extract_patches,
+    rgb_to_ycocg,
+    rgb_to_ycocg_r,
+    ycocg_r_to_rgb,
+    ycocg_to_rgb,
+)
 from .mixed import MixedTable, make_mixed_chain, make_mixed_clusters, make_mixed_skewed
+from .mnist import fetch_mnist
+from .sequences import chunk_tokens
 from .synthetic import (
     SYNTHETIC_NAMES,
     load_synthetic,
@@ -24,7 +36,11 @@ __all__ = [
     "DEBD_NAMES",
     "SYNTHETIC_NAMES",
     "MixedTable",
+    "bits_per_dimension",
+    "chunk_tokens",
+    "extract_patches",
     "fetch_debd",
+    "fetch_mnist",
     "load_synthetic",
     "make_helix",
     "make_interlocked_circles",
@@ -37,4 +53,9 @@ __all__ = [
     "make_spiral",
     "make_twisted_eight",
     "make_two_moons",
+    "read_idx",
+    "rgb_to_ycocg",
+    "rgb_to_ycocg_r",
+    "ycocg_r_to_rgb",
+    "ycocg_to_rgb",
 ]

@@ -246,8 +246,12 @@ def _pack(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, np.ndarray | list | tuple):
-        return {"list": np.asarray(value).tolist()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        members = [_pack(member) for member in value]
+        lost = [member for member in members if isinstance(member, dict) and "left_out" in member]
+        return lost[0] if lost else {"list": members}
     if isinstance(value, Distribution):
         return {"distribution": value.to_config()}
     if isinstance(value, dict):
@@ -271,6 +275,9 @@ def _left_out(packed: dict[str, Any], prefix: str = "") -> list[str]:
     for name, value in packed.items():
         if isinstance(value, dict) and "estimator" in value:
             names += _left_out(value["params"], f"{prefix}{name}__")
+        elif isinstance(value, dict) and "list" in value:
+            members = {str(i): member for i, member in enumerate(value["list"])}
+            names += _left_out(members, f"{prefix}{name}__")
         elif isinstance(value, dict) and value.get("left_out", "Circuit") != "Circuit":
             names.append(f"{prefix}{name} ({value['left_out']})")
     return names
@@ -290,7 +297,8 @@ def _unpack(value: Any, circuit: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if "list" in value:
-        return value["list"]
+        members = [_unpack(member, circuit) for member in value["list"]]
+        return _LEFT_OUT if any(member is _LEFT_OUT for member in members) else members
     if "distribution" in value:
         return resolve_distribution(value["distribution"])
     if "items" in value:

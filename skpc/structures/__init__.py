@@ -9,11 +9,37 @@ from sklearn.base import clone
 from .base import Structure
 from .chow_liu_tree import CLTree
 from .hclt import HCLT
+from .mixed import MixedStructures
 from .mixture import Mixture
+from .pdhclt import PDHCLT
+from .poon_domingos import PD
+from .quad import Quad
+from .rat import RAT
 
-STRUCTURES = {"cltree": CLTree, "hclt": HCLT, "mixture": Mixture}
+STRUCTURES = {
+    "cltree": CLTree,
+    "hclt": HCLT,
+    "mixed": MixedStructures,
+    "mixture": Mixture,
+    "pd": PD,
+    "pdhclt": PDHCLT,
+    "quad": Quad,
+    "rat": RAT,
+}
 
-__all__ = ["HCLT", "STRUCTURES", "CLTree", "Mixture", "Structure", "resolve_structure"]
+__all__ = [
+    "HCLT",
+    "PD",
+    "PDHCLT",
+    "RAT",
+    "STRUCTURES",
+    "CLTree",
+    "MixedStructures",
+    "Mixture",
+    "Quad",
+    "Structure",
+    "resolve_structure",
+]
 
 
 def resolve_structure(structure):
