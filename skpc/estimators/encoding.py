@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from ..distributions import Bernoulli, Categorical, Distribution, Gaussian
-from .columns import CATEGORY, WORDS, UnknownCategoryError
+from .columns import CATEGORY, NOTHING, WORDS, UnknownCategoryError, merged_kind
+from .frame_schema import FrameSchema
 from .scaling import REACH, robust_moments
 
 BINARY, CATEGORICAL, CONTINUOUS = range(3)
@@ -59,6 +62,7 @@ class TableEncoder:
         kinds: list[str] | None = None,
         numbers_only: bool = False,
         schema: Any = None,
+        alike: bool = False,
     ) -> TableEncoder:
         """Look at every column once.
 
@@ -74,9 +78,18 @@ class TableEncoder:
             Whether all columns but words, boolean ones and those named are numbers.
         schema : FrameSchema, optional
             Which categories were declared, and in which order they are.
+        alike : bool, default=False
+            Whether all columns have one encoding, learnt from the cells of all of them.
+
+        Raises
+        ------
+        ValueError
+            If columns that should be encoded alike are of different kinds.
         """
         n_columns = X.shape[1]
         kinds = [X.dtype.kind] * n_columns if kinds is None else kinds
+        if alike and n_columns > 1:
+            return self._fit_alike(X, sample_weight, categorical, kinds, numbers_only, schema)
         self._start(n_columns)
         for j, kind in enumerate(kinds):
             named = kind == CATEGORY if categorical is None else bool(categorical[j])
@@ -100,6 +113,32 @@ class TableEncoder:
                     self._make_categorical(j, values)
             if self.kinds[j] == CONTINUOUS:
                 self.shift[j], self.scale[j] = robust_moments(column, sample_weight)
+        self._finish()
+        return self
+
+    def _fit_alike(self, X, sample_weight, categorical, kinds, numbers_only, schema):
+        """As if the cells of all columns were one column."""
+        n_columns = X.shape[1]
+        cells = X[:].reshape(-1, 1)
+        weight = None if sample_weight is None else np.repeat(sample_weight, n_columns)
+        if categorical is not None and categorical.any() != categorical.all():
+            raise ValueError(
+                f"categorical_features names {categorical.sum()} of {n_columns} columns, but the "
+                "structure shares one encoding among all columns; name all or none of them."
+            )
+        if schema is not None:
+            schema = _common_schema(schema)
+        one = TableEncoder(self.handle_unknown).fit(
+            cells,
+            weight,
+            None if categorical is None else categorical[:1],
+            [reduce(merged_kind, kinds)],
+            numbers_only,
+            schema,
+        )
+        for name in ("kinds", "shift", "scale", "open_share"):
+            setattr(self, name, np.repeat(getattr(one, name), n_columns))
+        self.categories = one.categories * n_columns
         self._finish()
         return self
 
@@ -274,7 +313,8 @@ class IdentityEncoder(TableEncoder):
     """For a hand-made circuit: cells are read as they are, families come from its leaves."""
 
     def fit(
-        self, X, sample_weight=None, categorical=None, kinds=None, numbers_only=False, schema=None
+        self, X, sample_weight=None, categorical=None, kinds=None, numbers_only=False, schema=None,
+        alike=False,
     ):
         self._start(X.shape[1])
         self._finish()
@@ -292,6 +332,19 @@ def _code_table(categories: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     values = values[order]
     codes = np.append(order, len(order)).astype(np.float64)
     return np.append(values, np.nan), codes, bool((values == np.arange(len(values))).all())
+
+
+def _common_schema(schema: FrameSchema) -> FrameSchema:
+    """The schema of a column that holds the cells of all columns."""
+    columns = [column for column in schema.columns if column.kind != NOTHING]
+    for column in columns:
+        if (column.words, column.numbers) != (columns[0].words, columns[0].numbers):
+            raise ValueError(
+                f"Columns {columns[0].name!r} and {column.name!r} hold different categories, but "
+                "the structure shares one encoding among all columns; give all columns one "
+                "categorical dtype, for example X.astype(pandas.CategoricalDtype(words))."
+            )
+    return replace(schema, columns=tuple(columns[:1] or schema.columns[:1]))
 
 
 def _only_zero_and_one(column: np.ndarray, kind: str) -> bool:

@@ -190,6 +190,7 @@ def draw_model(
             kinds,
             numbers_only=estimator.categorical_features is None,
             schema=schema,
+            alike=not by_hand and structure.shares_columns,
         )
     circuit = structure
     if not by_hand:

@@ -9,11 +9,12 @@ from sklearn.base import clone
 from .base import Structure
 from .chow_liu_tree import CLTree
 from .hclt import HCLT
+from .hmm import HMM
 from .mixture import Mixture
 
-STRUCTURES = {"cltree": CLTree, "hclt": HCLT, "mixture": Mixture}
+STRUCTURES = {"cltree": CLTree, "hclt": HCLT, "hmm": HMM, "mixture": Mixture}
 
-__all__ = ["HCLT", "STRUCTURES", "CLTree", "Mixture", "Structure", "resolve_structure"]
+__all__ = ["HCLT", "HMM", "STRUCTURES", "CLTree", "Mixture", "Structure", "resolve_structure"]
 
 
 def resolve_structure(structure):

@@ -11,7 +11,14 @@ class Structure(BaseEstimator, ABC):
 
     A subclass takes ``n_components=None`` among its parameters and builds with
     ``self.resolve_n_components(n_components)``.
+
+    Attributes
+    ----------
+    shares_columns : bool
+        Whether columns share leaves, so that all must be encoded alike.
     """
+
+    shares_columns = False
 
     @abstractmethod
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
