@@ -10,11 +10,12 @@ from .base import Structure
 from .chow_liu_tree import CLTree
 from .hclt import HCLT
 from .hmm import HMM
+from .learnspn import LearnSPN
 from .mixture import Mixture
 
-STRUCTURES = {"cltree": CLTree, "hclt": HCLT, "hmm": HMM, "mixture": Mixture}
+STRUCTURES = {"cltree": CLTree, "hclt": HCLT, "hmm": HMM, "learnspn": LearnSPN, "mixture": Mixture}
 
-__all__ = ["HCLT", "HMM", "STRUCTURES", "CLTree", "Mixture", "Structure", "resolve_structure"]
+__all__ = ["HCLT", "HMM", "STRUCTURES", "CLTree", "LearnSPN", "Mixture", "Structure", "resolve_structure"]
 
 
 def resolve_structure(structure):
