@@ -53,10 +53,11 @@ def independent_groups(codes, sizes, weight, significance):
         together = np.full(information.shape, weight.sum())
     else:
         together = (seen * weight) @ seen.T.astype(np.float64)
-    occurring = np.array([len(np.unique(column[column >= 0])) for column in codes])
-    freedom = np.maximum(occurring - 1, 0)
+    occurring = [np.count_nonzero(np.bincount(column + 1)[1:]) for column in codes]
+    freedom = np.maximum(occurring, 1) - 1
     freedom = np.outer(freedom, freedom)
-    least = chi2.isf(significance, np.maximum(freedom, 1))
+    several, which = np.unique(freedom, return_inverse=True)
+    least = chi2.isf(significance, np.maximum(several, 1))[which].reshape(freedom.shape)
     dependent = (2 * together * information > least) & (freedom > 0)
     n_groups, label = connected_components(csr_array(dependent), directed=False)
     return [np.flatnonzero(label == group) for group in range(n_groups)], information

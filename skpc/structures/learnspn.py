@@ -27,7 +27,7 @@ class LearnSPN(Structure):
 
     Parameters
     ----------
-    min_rows : int, default=100
+    min_rows : int, default=200
         Rows (or their weight) below which a part of the table is split no more.
     significance : float, default=1e-4
         Probability with which two independent columns are found dependent, by G-tests.
@@ -60,7 +60,7 @@ class LearnSPN(Structure):
 
     def __init__(
         self,
-        min_rows=100,
+        min_rows=200,
         significance=1e-4,
         leaves="chow_liu",
         n_bins="auto",
