@@ -45,7 +45,7 @@ class Circuit:
         # do not recurse as deep as the circuit (100 levels were too many).
         self.nodes = topological_order(root)
         self.root = root
-        top = max(root.scope) + 1
+        top = root.scope_bits.bit_length()
         self.n_variables = top if n_variables is None else int(n_variables)
         if self.n_variables < top:
             raise ValueError(
@@ -90,14 +90,15 @@ class Circuit:
         for node in self.nodes:
             if isinstance(node, Sum):
                 for child in node.children:
-                    if child.scope is not node.scope and child.scope != node.scope:
+                    if child.scope_bits != node.scope_bits:
                         missing = sorted(node.scope - child.scope)[:5]
                         raise ValueError(
                             f"{node!r} is not smooth: its child {child!r} lacks the variables "
                             f"{missing}. The children of a sum need one scope."
                         )
             elif isinstance(node, Product):
-                if sum(len(child.scope) for child in node.children) > len(node.scope):
+                sizes = [child.scope_bits.bit_count() for child in node.children]
+                if sum(sizes) > node.scope_bits.bit_count():
                     count = Counter(v for child in node.children for v in child.scope)
                     twice = sorted(v for v, n in count.items() if n > 1)[:5]
                     raise ValueError(

@@ -1,10 +1,22 @@
-"""Data to learn densities from: binary benchmarks (``debd``) and synthetic shapes (``synthetic``).
+"""Data to learn densities from: binary benchmarks (``debd``), MNIST, synthetic shapes.
 
-Loaders and generators that return plain numpy arrays live here; models and figures may not.
+Loaders and generators that return plain numpy arrays live here, and what makes rows of images and
+of token sequences; models and figures may not.
 Nothing else of skpc is imported here, and nothing else of skpc may import this package.
 """
 
 from .debd import DEBD_NAMES, fetch_debd
+from .idx import read_idx
+from .images import (
+    bits_per_dimension,
+    extract_patches,
+    rgb_to_ycocg,
+    rgb_to_ycocg_r,
+    ycocg_r_to_rgb,
+    ycocg_to_rgb,
+)
+from .mnist import fetch_mnist
+from .sequences import chunk_tokens
 from .synthetic import (
     SYNTHETIC_NAMES,
     load_synthetic,
@@ -21,7 +33,11 @@ from .synthetic import (
 __all__ = [
     "DEBD_NAMES",
     "SYNTHETIC_NAMES",
+    "bits_per_dimension",
+    "chunk_tokens",
+    "extract_patches",
     "fetch_debd",
+    "fetch_mnist",
     "load_synthetic",
     "make_helix",
     "make_interlocked_circles",
@@ -31,4 +47,9 @@ __all__ = [
     "make_spiral",
     "make_twisted_eight",
     "make_two_moons",
+    "read_idx",
+    "rgb_to_ycocg",
+    "rgb_to_ycocg_r",
+    "ycocg_r_to_rgb",
+    "ycocg_to_rgb",
 ]

@@ -245,8 +245,12 @@ def _pack(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, np.ndarray | list | tuple):
-        return {"list": np.asarray(value).tolist()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        members = [_pack(member) for member in value]
+        lost = [member for member in members if isinstance(member, dict) and "left_out" in member]
+        return lost[0] if lost else {"list": members}
     if isinstance(value, BaseEstimator) and type(value) in _known_classes().values():
         params = {k: _pack(v) for k, v in value.get_params(deep=False).items()}
         return {"estimator": type(value).__name__, "params": params}
@@ -265,6 +269,9 @@ def _left_out(packed: dict[str, Any], prefix: str = "") -> list[str]:
     for name, value in packed.items():
         if isinstance(value, dict) and "estimator" in value:
             names += _left_out(value["params"], f"{prefix}{name}__")
+        elif isinstance(value, dict) and "list" in value:
+            members = {str(i): member for i, member in enumerate(value["list"])}
+            names += _left_out(members, f"{prefix}{name}__")
         elif isinstance(value, dict) and value.get("left_out", "Circuit") != "Circuit":
             names.append(f"{prefix}{name} ({value['left_out']})")
     return names
@@ -272,16 +279,24 @@ def _left_out(packed: dict[str, Any], prefix: str = "") -> list[str]:
 
 def _unpack_all(params: dict[str, Any], circuit: Any) -> dict[str, Any]:
     """Constructor arguments; one that was left out takes its default."""
-    out = {}
-    for name, value in params.items():
+    known = _known_classes()
+
+    def unpack(value):
         if not isinstance(value, dict):
-            out[name] = value
-        elif "list" in value:
-            out[name] = value["list"]
-        elif "estimator" in value:
-            known = _known_classes()
-            if value["estimator"] in known:
-                out[name] = known[value["estimator"]](**_unpack_all(value["params"], circuit))
-        elif value["left_out"] == "Circuit":
-            out[name] = circuit
-    return out
+            return value
+        if "list" in value:
+            return [unpack(member) for member in value["list"]]
+        if "estimator" in value:
+            return known[value["estimator"]](**_unpack_all(value["params"], circuit))
+        return circuit
+
+    def is_lost(value):
+        if not isinstance(value, dict):
+            return False
+        if "estimator" in value:
+            return value["estimator"] not in known
+        if "list" in value:
+            return any(is_lost(member) for member in value["list"])
+        return value["left_out"] != "Circuit"
+
+    return {name: unpack(value) for name, value in params.items() if not is_lost(value)}

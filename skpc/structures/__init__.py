@@ -11,11 +11,41 @@ from .chow_liu_tree import CLTree
 from .hclt import HCLT
 from .hmm import HMM
 from .learnspn import LearnSPN
+from .mixed import MixedStructures
 from .mixture import Mixture
+from .pdhclt import PDHCLT
+from .poon_domingos import PD
+from .quad import Quad
+from .rat import RAT
 
-STRUCTURES = {"cltree": CLTree, "hclt": HCLT, "hmm": HMM, "learnspn": LearnSPN, "mixture": Mixture}
+STRUCTURES = {
+    "cltree": CLTree,
+    "hclt": HCLT,
+    "hmm": HMM,
+    "learnspn": LearnSPN,
+    "mixed": MixedStructures,
+    "mixture": Mixture,
+    "pd": PD,
+    "pdhclt": PDHCLT,
+    "quad": Quad,
+    "rat": RAT,
+}
 
-__all__ = ["HCLT", "HMM", "STRUCTURES", "CLTree", "LearnSPN", "Mixture", "Structure", "resolve_structure"]
+__all__ = [
+    "HCLT",
+    "HMM",
+    "PD",
+    "PDHCLT",
+    "RAT",
+    "STRUCTURES",
+    "CLTree",
+    "LearnSPN",
+    "MixedStructures",
+    "Mixture",
+    "Quad",
+    "Structure",
+    "resolve_structure",
+]
 
 
 def resolve_structure(structure):

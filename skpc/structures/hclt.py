@@ -34,6 +34,10 @@ class HCLT(Structure):
         Continuous columns that one latent variable emits together, by normal distributions with
         full covariances; None groups none. Columns in no group stand alone. All continuous columns
         in one group and no others make a mixture.
+    input_sum : bool, default=False
+        Whether there is a dense sum above every leaf, so that a state emits a mixture of leaves.
+        For binary and categorical columns these are the same distributions with more parameters,
+        which may be found more easily.
 
     Notes
     -----
@@ -60,11 +64,14 @@ class HCLT(Structure):
     Circuit(n_variables=3, ...)
     """
 
-    def __init__(self, n_components=None, n_bins="auto", max_rows="auto", groups=None):
+    def __init__(
+        self, n_components=None, n_bins="auto", max_rows="auto", groups=None, input_sum=False
+    ):
         self.n_components = n_components
         self.n_bins = n_bins
         self.max_rows = max_rows
         self.groups = groups
+        self.input_sum = input_sum
 
     def check(self):
         super().check()
@@ -74,6 +81,8 @@ class HCLT(Structure):
             raise ValueError(
                 f"max_rows={self.max_rows!r} must be 'auto', None or an integer of at least 1."
             )
+        if self.input_sum not in (True, False):
+            raise ValueError(f"input_sum={self.input_sum!r} must be True or False.")
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Learn the tree and make its circuit.
@@ -99,7 +108,7 @@ class HCLT(Structure):
         groups = [(variable,) for variable in range(len(distributions))]
         groups = gather(groups, _checked_groups(self.groups or [], distributions))
         edges = self.learn_tree(X, distributions, sample_weight, random_state, groups)
-        return tree_circuit(edges, groups, distributions, n_components)
+        return tree_circuit(edges, groups, distributions, n_components, self.input_sum)
 
     def learn_tree(self, X, distributions, sample_weight=None, random_state=None, groups=None):
         """The Chow-Liu tree of the columns, or of groups of them.
@@ -144,8 +153,24 @@ class HCLT(Structure):
         return maximum_spanning_tree(information)
 
 
-def tree_circuit(edges, groups, distributions, n_components):
+def tree_circuit(edges, groups, distributions, n_components, input_sum=False):
     """Circuit of a tree of latent variables, each emitting one column or group of columns.
+
+    Parameters
+    ----------
+    edges, groups, distributions, n_components, input_sum
+        As in `tree_node`.
+
+    Returns
+    -------
+    Circuit
+    """
+    node = tree_node(edges, groups, distributions, n_components, input_sum)
+    return Circuit(Sum([node], 1), len(distributions))
+
+
+def tree_node(edges, groups, distributions, n_components, input_sum=False):
+    """The vector over the states of the latent variable at the centre of a tree.
 
     The node of a group is a vector over the states of its latent variable: its leaf times one
     dense sum a child, the transition to the child's latent variable.
@@ -157,18 +182,22 @@ def tree_circuit(edges, groups, distributions, n_components):
         The columns of every node.
     distributions : sequence of length n_variables, of Distribution
     n_components : int
+    input_sum : bool, default=False
+        Whether there is a dense sum above every leaf.
 
     Returns
     -------
-    Circuit
+    Node
     """
     parents, order = rooted_tree(edges, tree_centre(edges))
     factors = [[group_leaf(group, distributions, n_components)] for group in groups]
+    if input_sum:
+        factors = [[Sum([leaf], n_components)] for (leaf,) in factors]
     for node in order[::-1]:
         parts = factors[node]
         vector = parts[0] if len(parts) == 1 else Product(parts)
         if parents[node] < 0:
-            return Circuit(Sum([vector], 1), len(distributions))
+            return vector
         factors[parents[node]].append(Sum([vector], n_components))
     raise ValueError("edges have no root; a tree is needed.")
 

@@ -207,3 +207,19 @@ def test_one_group_of_all_columns_is_a_mixture():
 def test_groups_that_cannot_be(groups, message):
     with pytest.raises(ValueError, match=message):
         HCLT(groups=groups).build(correlated(), FAMILIES, n_components=2)
+
+
+# -- a sum above every leaf -------------------------------------------------------------------
+
+
+def test_input_sums():
+    X = markov_chain(np.random.default_rng(0), 300, [0, 1, 2, 3])
+    families = [Bernoulli()] * 4
+    plain = HCLT().build(X, families, n_components=3)
+    summed = HCLT(input_sum=True).build(X, families, n_components=3)
+    assert summed.n_parameters == plain.n_parameters + 4 * 3**2
+    parents = [node for node in summed.nodes for child in node.children if isinstance(child, Input)]
+    assert len(parents) == 4
+    assert all(isinstance(node, Sum) for node in parents)
+    with pytest.raises(ValueError, match="input_sum='yes' must be True or False"):
+        HCLT(input_sum="yes").build(X, families, n_components=3)

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from skpc.datasets import chunk_tokens
+
+
+def test_one_sequence():
+    tokens = np.arange(10, dtype=np.uint16)
+    rows = chunk_tokens(tokens, 4)
+    np.testing.assert_array_equal(rows, [[0, 1, 2, 3], [4, 5, 6, 7]])
+    assert rows.dtype == np.uint16
+    padded = chunk_tokens(tokens, 4, remainder="missing")
+    np.testing.assert_array_equal(padded[2], [8, 9, np.nan, np.nan])
+    assert chunk_tokens([], 4).shape == (0, 4)
+
+
+def test_rows_do_not_cross_sequences():
+    rows = chunk_tokens([[1, 2, 3], np.array([4, 5]), []], 2)
+    np.testing.assert_array_equal(rows, [[1, 2], [4, 5]])
+    assert chunk_tokens([[1, 2], [4, 5, 6]], 2, remainder="missing").shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "settings", "message"),
+    [
+        ([1, 2], {"length": 0}, "length=0"),
+        ([1, 2], {"length": 2, "remainder": "pad"}, "remainder='pad'"),
+        ([1.5, 2.0], {"length": 2}, "integers of at least 0"),
+        ([-1, 2], {"length": 2}, "integers of at least 0"),
+        ([[[1]], [[2]]], {"length": 1}, "one axis"),
+    ],
+)
+def test_bad_arguments(tokens, settings, message):
+    with pytest.raises(ValueError, match=message):
+        chunk_tokens(tokens, **settings)
