@@ -313,7 +313,13 @@ class IdentityEncoder(TableEncoder):
     """For a hand-made circuit: cells are read as they are, families come from its leaves."""
 
     def fit(
-        self, X, sample_weight=None, categorical=None, kinds=None, numbers_only=False, schema=None,
+        self,
+        X,
+        sample_weight=None,
+        categorical=None,
+        kinds=None,
+        numbers_only=False,
+        schema=None,
         alike=False,
     ):
         self._start(X.shape[1])

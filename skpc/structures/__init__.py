@@ -44,6 +44,7 @@ __all__ = [
     "Mixture",
     "Quad",
     "Structure",
+    "learns_parameters",
     "resolve_structure",
 ]
 
@@ -83,3 +84,24 @@ def resolve_structure(structure):
     raise ValueError(
         f"structure={structure!r} is unknown; give one of {names}, a Structure object or a Circuit."
     )
+
+
+def learns_parameters(structure):
+    """Whether a structure, by name or as an object, brings learnt parameters with its circuit.
+
+    Parameters
+    ----------
+    structure : str, Structure or Circuit
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from skpc.structures import learns_parameters
+    >>> learns_parameters("learnspn"), learns_parameters("hclt")
+    (True, False)
+    """
+    kind = STRUCTURES.get(structure) if isinstance(structure, str) else structure
+    return getattr(kind, "learns_parameters", False)

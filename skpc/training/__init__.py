@@ -4,7 +4,7 @@ The loop knows sources of batches, solvers and backends by their contracts, neve
 estimators or files.
 """
 
-from .defaults import default_batch_size, default_passes
+from .defaults import default_batch_size, default_passes, refining_passes
 from .initialise import initial_parameters, leaf_priors
 from .loop import EpochRecord, Monitor, TrainingResult, train
 from .shrinkage import ReadOut, covariance_shrinkage
@@ -28,6 +28,7 @@ __all__ = [
     "initial_parameters",
     "leaf_priors",
     "learn_stream",
+    "refining_passes",
     "smoothing_statistics",
     "train",
 ]
