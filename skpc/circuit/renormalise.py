@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .parameters import Parameters
-from .program import INPUT, KRONECKER, MIXING, PRODUCT
+from .program import INPUT, KRONECKER, MIXING, PRODUCT, TRANSPOSE
 
 
 def log_partition(parameters: Parameters) -> list[np.ndarray]:
@@ -26,6 +26,9 @@ def log_partition(parameters: Parameters) -> list[np.ndarray]:
             z.append(np.zeros(units))
         elif program.op[v] == PRODUCT:
             z.append(np.sum([z[c] for c in args[:, 0]], axis=0))
+        elif program.op[v] == TRANSPOSE:
+            child, _, rows, cols = args[0, :4]
+            z.append(z[child].reshape(rows, cols).T.ravel())
         else:
             total = np.full(units, -np.inf)
             for offset, rows, cols, first, zc in _weighted_children(program, v, args, z):
@@ -60,7 +63,7 @@ def renormalise(parameters: Parameters) -> Parameters:
     with np.errstate(divide="ignore", invalid="ignore"):
         log_weights = np.log(parameters.weights)
         for v in range(program.n_vectors):
-            if program.op[v] in (INPUT, PRODUCT):
+            if program.op[v] in (INPUT, PRODUCT, TRANSPOSE):
                 continue
             args = program.args[program.arg_start[v] : program.arg_start[v + 1]]
             for offset, rows, cols, first, zc in _weighted_children(program, v, args, z):

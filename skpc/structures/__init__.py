@@ -13,6 +13,7 @@ from .hmm import HMM
 from .learnspn import LearnSPN
 from .mixed import MixedStructures
 from .mixture import Mixture
+from .monarch_hmm import MonarchHMM
 from .pdhclt import PDHCLT
 from .poon_domingos import PD
 from .quad import Quad
@@ -25,6 +26,7 @@ STRUCTURES = {
     "learnspn": LearnSPN,
     "mixed": MixedStructures,
     "mixture": Mixture,
+    "monarch_hmm": MonarchHMM,
     "pd": PD,
     "pdhclt": PDHCLT,
     "quad": Quad,
@@ -42,6 +44,7 @@ __all__ = [
     "LearnSPN",
     "MixedStructures",
     "Mixture",
+    "MonarchHMM",
     "Quad",
     "Structure",
     "learns_parameters",

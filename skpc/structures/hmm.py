@@ -75,24 +75,39 @@ class HMM(Structure):
         n_components = self.resolve_n_components(n_components)
         if self.homogeneous:
             check_one_family(self, distributions)
-        chain = self._chain(distributions, n_components)
-        return Circuit(chain, len(distributions))
-
-    def _chain(self, distributions, n_states):
-        """The root: the last step below, the first on top."""
-        emission = transition = later = None
+        later = emission = None
+        transition: list[Sum] = []
         for step in range(len(distributions) - 1, -1, -1):
-            leaf = Input(step, distributions[step], n_states, share=emission)
-            vector = leaf
-            if later is not None:
-                moved = Sum(later, n_states, share=transition)
-                vector = Product([leaf, moved])
-                if self.homogeneous:
-                    transition = transition or moved
+            leaf = Input(step, distributions[step], n_components, share=emission)
+            if later is None:
+                later = leaf
+            else:
+                moved, sums = self.move(later, n_components, transition)
+                later = Product([leaf, moved])
+                transition = sums if self.homogeneous else []
             if self.homogeneous:
-                emission = emission or leaf
-            later = vector
-        return Sum(later)
+                emission = leaf
+        return Circuit(Sum(later), len(distributions))
+
+    def move(self, later, n_states, shared):
+        """From the states of a step to those of the one before it.
+
+        Parameters
+        ----------
+        later : Node
+            A unit a state: the density of all later cells.
+        n_states : int
+        shared : list of Sum
+            The sums of another step, whose weights these use; empty for their own.
+
+        Returns
+        -------
+        node : Node
+        sums : list of Sum
+            Those that ``shared`` of the next call may be.
+        """
+        moved = Sum(later, n_states, share=shared[0] if shared else None)
+        return moved, [moved]
 
 
 def check_one_family(structure, distributions):
