@@ -54,6 +54,8 @@ class TableEncoder:
     def __init__(self, handle_unknown: str = "other") -> None:
         self.handle_unknown = handle_unknown
 
+    categories: list[np.ndarray | None]
+
     def fit(
         self,
         X: np.ndarray,
@@ -144,7 +146,7 @@ class TableEncoder:
 
     def _start(self, n_columns: int) -> None:
         self.kinds = np.full(n_columns, CONTINUOUS)
-        self.categories: list[np.ndarray | None] = [None] * n_columns
+        self.categories = [None] * n_columns
         self.shift = np.zeros(n_columns)
         self.scale = np.ones(n_columns)
         self.open_share = np.zeros(n_columns)

@@ -197,9 +197,12 @@ def draw_model(
     if not by_hand:
         most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS
         rows, row_weight = some_rows(X, weight, most, rng)
+        rows = encoder.transform(rows)
+        if structure.learns_parameters:
+            rows = encoder.within_reach(rows)
         with library_threads(estimator.n_jobs):
             circuit = structure.build(
-                encoder.transform(rows),
+                rows,
                 encoder.distributions,
                 n_components=estimator.n_components,
                 sample_weight=row_weight,

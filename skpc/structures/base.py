@@ -14,14 +14,16 @@ class Structure(BaseEstimator, ABC):
 
     Attributes
     ----------
-    shares_columns : bool
-        Whether columns share leaves, so that all must be encoded alike.
     learns_parameters : bool
         Whether the nodes carry start values learnt from the rows, which training only refines.
     """
 
-    shares_columns = False
     learns_parameters = False
+
+    @property
+    def shares_columns(self) -> bool:
+        """Whether columns share leaves, so that all must be encoded alike."""
+        return False
 
     @abstractmethod
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):

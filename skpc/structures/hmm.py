@@ -1,6 +1,6 @@
 """Hidden Markov models: columns are steps in time."""
 
-from ..circuit import Circuit, Input, Product, Sum
+from ..circuit import Circuit, Input, Node, Product, Sum
 from .base import Structure
 
 
@@ -75,7 +75,8 @@ class HMM(Structure):
         n_components = self.resolve_n_components(n_components)
         if self.homogeneous:
             check_one_family(self, distributions)
-        later = emission = None
+        emission: Input | None = None
+        later: Node | None = None
         transition: list[Sum] = []
         for step in range(len(distributions) - 1, -1, -1):
             leaf = Input(step, distributions[step], n_components, share=emission)
@@ -87,6 +88,7 @@ class HMM(Structure):
                 transition = sums if self.homogeneous else []
             if self.homogeneous:
                 emission = leaf
+        assert later is not None
         return Circuit(Sum(later), len(distributions))
 
     def move(self, later, n_states, shared):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..circuit import Circuit, Input, Product, Sum
+from ..circuit import Circuit, Input, Node, Product, Sum
 from ..distributions import Indicator
 from .base import Structure, is_whole
 from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
@@ -16,6 +16,8 @@ from .row_clusters import two_clusters
 from .row_evidence import RowEvidence
 
 LEAVES = ("chow_liu", "independent")
+#: A part is not cut where the smaller cluster would have less than this share of ``min_rows``.
+SMALLEST_CLUSTER = 0.1
 
 
 class LearnSPN(Structure):
@@ -157,11 +159,11 @@ def grow(table):
     for region in regions:
         table.split(region)
         regions += region.parts
-    nodes = {}
+    nodes: dict[int, Node] = {}
     for region in reversed(regions):
         parts = [nodes.pop(id(part)) for part in region.parts]
         if region.kind == "leaf":
-            node = table.leaf(region)
+            node: Node = table.leaf(region)
         elif region.kind == "product":
             node = product_of(parts)
         else:
@@ -173,7 +175,7 @@ def grow(table):
 
 def product_of(parts):
     """A product, whose factors are not products themselves."""
-    factors = []
+    factors: list[Node] = []
     for part in parts:
         factors += part.children if isinstance(part, Product) else [part]
     return Product(factors)
@@ -181,9 +183,11 @@ def product_of(parts):
 
 def sum_of(parts, shares):
     """A sum, whose children are not sums themselves, but for Chow-Liu trees."""
-    children, weights = [], []
+    children: list[Node] = []
+    weights: list[float] = []
     for part, share in zip(parts, shares, strict=True):
-        if isinstance(part, Sum) and all(child.n_units == 1 for child in part.children):
+        is_mixture = isinstance(part, Sum) and all(c.n_units == 1 for c in part.children)
+        if is_mixture and part.weights is not None:
             children += part.children
             weights += (share * part.weights[0]).tolist()
         else:
@@ -239,7 +243,7 @@ class SplitTable:
         part = self.evidence.part(region.rows, region.variables)
         second = two_clusters(part, weight, self.priors)
         smaller = min(weight[second].sum(), weight[~second].sum())
-        if smaller < MIN_CLUSTER * self.settings.min_rows:
+        if smaller < SMALLEST_CLUSTER * self.settings.min_rows:
             return
         region.kind = "sum"
         for mine in (~second, second):
@@ -329,6 +333,3 @@ class SplitTable:
             n = self.n_states[variable]
             self.indicators[variable] = Input(variable, Indicator(n), n, mean=np.eye(n))
         return self.indicators[variable]
-
-
-MIN_CLUSTER = 0.1

@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..distributions import Distribution
+
 
 class Kind(NamedTuple):
     """Neighbouring columns of one family: where their statistics stand."""
 
-    family: object
+    family: Distribution
     variables: np.ndarray
     columns: slice
     features: slice
