@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from skpc import PCDensityEstimator
 from skpc.solvers import Anemone
+from skpc.structures import HMM
 
 
 class Configuration(NamedTuple):
@@ -73,6 +74,8 @@ CONFIGURATIONS = [
     Configuration("binary-anemone", pc(), binary()),
     Configuration("continuous-anemone", pc(), continuous()),
     Configuration("categorical-minibatch_em", pc(solver="minibatch_em"), categorical()),
+    Configuration("binary-hmm", pc(structure=HMM(homogeneous=False)), binary()),
+    Configuration("mixed-learnspn", pc(structure="learnspn"), mixed()),
     Configuration("mixed-em", pc(solver="em"), mixed()),
     Configuration("mixed-float32", pc(dtype="float32", categorical_features=[1]), mixed()),
     Configuration("binary-em-float32", pc(solver="em", dtype="float32"), binary()),
