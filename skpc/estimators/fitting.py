@@ -200,7 +200,8 @@ def draw_model(
         rows = encoder.transform(rows)
         if structure.learns_parameters:
             rows = encoder.within_reach(rows)
-        with library_threads(estimator.n_jobs):
+        # Threads would share out products of small matrices, and round them differently.
+        with library_threads(1 if structure.learns_parameters else estimator.n_jobs):
             circuit = structure.build(
                 rows,
                 encoder.distributions,
