@@ -1,8 +1,9 @@
 """Perplexity of hidden Markov models on the documentation of Python's standard library.
 
 The docstrings of all its modules, in the order of their names, are one text; its characters are
-the tokens, cut into rows of 64. A tenth of the rows, drawn at random, is never learnt from. Run from the root
-of the repository: ``python benchmarks/sequences.py``; doc/sequences.md has the results.
+the tokens, cut into rows of 64. A tenth of the rows, drawn at random, is never learnt from. Run
+from the root of the repository: ``python benchmarks/sequences.py``; doc/sequences.md has the
+results.
 """
 
 import argparse

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..circuit import Circuit, Input, Node, Product, Sum
-from ..distributions import Indicator
+from ..distributions import Categorical, Indicator
 from .base import Structure, is_whole
 from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
 from .chow_liu_tree import tree_root
@@ -18,6 +18,10 @@ from .row_evidence import RowEvidence
 LEAVES = ("chow_liu", "independent")
 #: A part is not cut where the smaller cluster would have less than this share of ``min_rows``.
 SMALLEST_CLUSTER = 0.1
+#: Columns with more states are no nodes of Chow-Liu trees, and clusters see this many groups of
+#: their states: a statistic a state and cell would take 4 GB for 100 000 rows and 5000 words.
+MOST_STATES = 100
+STATE_GROUPS = 16
 
 
 class LearnSPN(Structure):
@@ -199,6 +203,31 @@ def sum_of(parts, shares):
     return Sum(children, 1, weights=[weights])
 
 
+def grouped_states(X, distributions, weight, is_wide):
+    """The table and its families, with the states of some columns in a few groups of neighbours.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_variables)
+    distributions : sequence of Distribution
+    weight : array of shape (n_rows,)
+    is_wide : boolean array of shape (n_variables,)
+
+    Returns
+    -------
+    X : array of shape (n_rows, n_variables)
+    distributions : list of Distribution
+    """
+    families = list(distributions)
+    if is_wide.any():
+        X = X.astype(np.float64)
+    for variable in np.flatnonzero(is_wide):
+        codes, size = encode_column(X[:, variable], weight, variable, None, STATE_GROUPS)
+        X[:, variable] = np.where(codes < 0, np.nan, codes)
+        families[variable] = Categorical(max(size, 2))
+    return X, families
+
+
 class SplitTable:
     """The table, how its parts are split, and the leaves of parts.
 
@@ -219,16 +248,24 @@ class SplitTable:
         self.min_rows = settings.min_rows
         if self.min_rows == "auto":
             self.min_rows = 2 * np.sqrt(weight.sum())
-        self.evidence = RowEvidence(X, distributions)
-        self.priors = [
-            family.moments_prior(X[:, variable], weight)
-            for variable, family in enumerate(distributions)
-        ]
         self.n_states = [family.n_states for family in distributions]
+        self.is_wide = np.array([(states or 0) > MOST_STATES for states in self.n_states])
+        coarse, families = grouped_states(X, distributions, weight, self.is_wide)
+        self.evidence = RowEvidence(coarse, families)
+        self.priors = [
+            family.moments_prior(coarse[:, variable], weight)
+            for variable, family in enumerate(families)
+        ]
         self.n_bins = resolve_n_bins(settings.n_bins, weight.sum(), self.n_states)
         finite = [states is not None for states in self.n_states]
         self.codes = np.where(X == X, X, -1)[:, finite].T.astype(np.int32)
         self.place = np.cumsum(finite) - 1
+        #: Shares of the states of every discrete column, in the whole table.
+        self.shares = {
+            variable: family.probabilities(family.moments_prior(X[:, variable], weight))
+            for variable, family in enumerate(distributions)
+            if family.n_states is not None
+        }
         self.indicators = {}
 
     def split(self, region):
@@ -272,7 +309,9 @@ class SplitTable:
 
     def leaf(self, region):
         """A node for a region that is split no more."""
-        finite = [v for v in region.variables if self.n_states[v] is not None]
+        finite = [
+            v for v in region.variables if self.n_states[v] is not None and not self.is_wide[v]
+        ]
         if self.settings.leaves == "chow_liu" and finite and len(region.variables) > 1:
             return self.tree(region, finite)
         leaves = self.inputs(region.rows, region.variables, self.weight[region.rows, None])
@@ -280,12 +319,22 @@ class SplitTable:
 
     def inputs(self, rows, variables, weight):
         """Leaves of some columns, a unit for each of some weightings (n_rows, k) of the rows."""
-        part = self.evidence.part(rows, variables)
-        means = part.means(weight, self.priors, self.settings.pseudocount)
+        n_units, a = weight.shape[1], self.settings.pseudocount
         made = {}
-        for kind, mean in zip(part.kinds, means, strict=True):
-            for column, variable in enumerate(kind.variables):
-                made[variable] = Input(variable, kind.family, weight.shape[1], mean=mean[:, column])
+        narrow = [variable for variable in variables if not self.is_wide[variable]]
+        if narrow:
+            part = self.evidence.part(rows, narrow)
+            for kind, mean in zip(part.kinds, part.means(weight, self.priors, a), strict=True):
+                for column, variable in enumerate(kind.variables):
+                    made[variable] = Input(variable, kind.family, n_units, mean=mean[:, column])
+        for variable in variables:
+            if self.is_wide[variable]:
+                column = self.codes[self.place[variable], rows]
+                unit, place = np.nonzero(weight.T)
+                table = self.table(column[place], variable, unit, n_units, weight[place, unit])
+                family = self.distributions[variable]
+                mean = family.mean_from_probabilities(table)
+                made[variable] = Input(variable, family, n_units, mean=mean)
         return [made[variable] for variable in variables]
 
     def tree(self, region, finite):
@@ -299,7 +348,7 @@ class SplitTable:
         parents, order = rooted_tree(edges, tree_centre(edges))
         factors = {variable: [self.indicator(variable)] for variable in finite}
         for variable in region.variables:
-            if self.n_states[variable] is None:
+            if variable not in factors:
                 told_by = finite[int(np.argmax(information[where[variable], places]))]
                 states = codes[where[told_by]][:, None] == np.arange(self.n_states[told_by])
                 factors[told_by] += self.inputs(region.rows, [variable], weight[:, None] * states)
@@ -320,10 +369,9 @@ class SplitTable:
         """Probabilities of the states of a column given those above, (n_above, n_states)."""
         n_states = self.n_states[variable]
         a = self.settings.pseudocount
-        family = self.distributions[variable]
         seen = column >= 0
         counts = np.bincount(column[seen], weight[seen], minlength=n_states)
-        marginal = counts + a * family.probabilities(self.priors[variable])
+        marginal = counts + a * self.shares[variable]
         marginal /= marginal.sum()
         if above is None:
             return marginal[None]

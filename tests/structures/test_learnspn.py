@@ -174,6 +174,24 @@ def test_missing_cells_hardly_change_it():
     assert scores(learnt(X), blocks(500, seed=1)).mean() > whole - 0.05
 
 
+def test_columns_of_many_states():
+    """Words beside a binary column: leaves that hang on it, or stand alone."""
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 2, 3000)
+    X = np.column_stack([z, rng.integers(0, 400, 3000) // 2 + 200 * z, z]).astype(float)
+    X[rng.random(X.shape) < 0.05] = np.nan
+    families = [Bernoulli(), Categorical(400), Bernoulli()]
+    for leaves in ("chow_liu", "independent"):
+        parameters = learnt(X, families, leaves=leaves)
+        found = scores(parameters, np.array([[1, 300, 1], [1, 50, 1], [1, 300, np.nan]]))
+        assert found[0] > found[1] + 3
+        states = np.array([[1.0, x, 0.0] for x in range(400)])
+        rest = scores(parameters, np.array([[1, np.nan, 0]]))[0]
+        assert np.exp(scores(parameters, states)).sum() == pytest.approx(np.exp(rest), rel=1e-9)
+    wide = [Categorical(400)] * 2
+    assert np.isfinite(scores(learnt(X[:, [1, 1]], wide), X[:, [1, 1]])).all()
+
+
 def test_a_wild_cell_does_not_stop_the_splitting():
     X = np.random.default_rng(0).normal(size=(400, 3)) + 4 * blocks(400)[:, :3]
     model = PCDensityEstimator("learnspn").fit(X)
