@@ -5,5 +5,6 @@ Nothing here learns, draws structures, or knows an estimator.
 """
 
 from .base import Backend, TopDown
+from .renormalise import log_partition, log_weight_gradient, renormalise
 
-__all__ = ["Backend", "TopDown"]
+__all__ = ["Backend", "TopDown", "log_partition", "log_weight_gradient", "renormalise"]

@@ -1,6 +1,6 @@
 """What a circuit is: nodes, the checked `Circuit`, and its flat form.
 
-Here live structure and numbers: `Program`, `Parameters`, `Statistics`, renormalisation.
+Here live structure and numbers: `Program`, `Parameters`, `Statistics`.
 Nothing here computes on data, learns, or knows a backend.
 """
 
@@ -8,7 +8,6 @@ from .circuit import Circuit
 from .nodes import Input, Node, Product, Sum
 from .parameters import Parameters
 from .program import Program
-from .renormalise import log_partition, renormalise
 from .serialise import circuit_from_arrays, circuit_to_arrays
 from .statistics import Statistics
 
@@ -23,6 +22,4 @@ __all__ = [
     "Sum",
     "circuit_from_arrays",
     "circuit_to_arrays",
-    "log_partition",
-    "renormalise",
 ]

@@ -50,6 +50,8 @@ class Distribution(ABC):
     #: What the mean parameters of a member are, in words, for error messages.
     mean_in_words: ClassVar[str] = "the expected statistics of a member"
     n_states: int | None
+    #: Whether the states are numbers, so that neighbours are alike.
+    ordered: ClassVar[bool] = False
     #: Columns that a member speaks of together; rows of such a group are the last axis of x.
     n_variables: int = 1
 

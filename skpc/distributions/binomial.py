@@ -51,6 +51,7 @@ class Binomial(FiniteDistribution):
 
     n_trials: int
     name: ClassVar[str] = "binomial"
+    ordered: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "the expected count, from 0 to n_trials"
     n_statistics = 1
 

@@ -83,6 +83,7 @@ class DiscretisedLogistic(FiniteDistribution):
 
     n_states: int
     name: ClassVar[str] = "discretised_logistic"
+    ordered: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "[E[x], E[x²]] of a variable on the states, not of one alone"
     n_statistics = 2
 

@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..circuit import Circuit, Parameters
+from ..distributions import Distribution
 from ..inference import sample
 from ..solvers import SOLVERS, Solver
 from ..structures import Structure, learns_parameters
@@ -52,9 +53,10 @@ def _streams(estimator: PCDensityEstimator) -> bool:
     solver = estimator.solver
     kind = SOLVERS.get(solver) if isinstance(solver, str) else solver
     if getattr(kind, "full_batch", False):
+        others = [name for name, kind in sorted(SOLVERS.items()) if not kind.full_batch]
         raise AttributeError(
             f"partial_fit is only available with solvers that learn from batches; "
-            f"solver={solver!r} needs all rows at once. Use 'anemone' or 'minibatch_em'."
+            f"solver={solver!r} needs all rows at once. Use {', '.join(map(repr, others))}."
         )
     return True
 
@@ -75,11 +77,19 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         "hclt" (a hidden Chow-Liu tree) for binary and categorical tables. With 2 to 100
         continuous columns it mixes one with a mixture of normal distributions with full
         covariances, by weights learnt from rows held out.
-    solver : {"anemone", "em", "minibatch_em"} or Solver, default="anemone"
+    solver : {"adam", "anemone", "em", "minibatch_em", "sgd"} or Solver, default="anemone"
         How its parameters are learnt. With "learnspn", which brings parameters, "anemone" stands
         for five passes of "em".
     n_components : int, default=32
         Latent states a region of the structure: the width of the model.
+    leaves : "auto", str, Distribution or dict, default="auto"
+        Distributions of the columns of numbers in the circuit's leaves, as a dict from names or
+        places of columns ({"age": "poisson", 3: Binomial(10)}; the others are "auto"), or one
+        for all of them. Names are those of ``skpc.distributions``: "gaussian", "log_normal",
+        "gamma", "beta", "poisson", "negative_binomial", "binomial", "discretised_logistic",
+        "categorical", "bernoulli". "auto" takes Gaussian ones, but others for counts, for
+        positive numbers and for numbers between 0 and 1 that ask for them; ``leaves_`` tells
+        what every column got, and why. Not used with a circuit made by hand.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
             default="from_dtype"
         Columns of numbers that hold categories: a mask, their places, or their names in a data
@@ -91,7 +101,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         boolean ones, which are binary. Columns of words always hold categories: those that a
         pandas ``category`` or an ``Enum`` declares, else the different words.
     handle_unknown : {"other", "error"}, default="other"
-        Values of binary and categorical columns that did not occur in training: "other" gives
+        Values of binary and categorical columns that did not occur in training, and numbers
+        that the leaves of their column cannot take, as -1 in a column of counts: "other" gives
         them a small probability, so that they look unusual; "error" refuses them.
     init_params : {"random"}, callable or Parameters, default="random"
         Start values. A callable is called as ``init_params(program, leaf_priors, rng)`` with
@@ -151,6 +162,9 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         What drew it; several where "auto" mixes their circuits.
     encoder_ : TableEncoder
         What the columns are, and how their cells are encoded.
+    leaves_ : dict
+        By name or place of every column the distribution of its leaves, in the units of X, and
+        why it has it.
     parameters_ : Parameters
     history_ : list of EpochRecord
         Epoch, mean log-likelihood of the training batches and of the held-out rows, nats in the
@@ -191,6 +205,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         "structure": [str, Structure, Circuit],
         "solver": [str, Solver],
         "n_components": [Interval(Integral, 1, None, closed="left")],
+        "leaves": [str, Distribution, dict],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "handle_unknown": [StrOptions({"other", "error"})],
         "init_params": [StrOptions({"random"}), callable, Parameters],
@@ -222,6 +237,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         solver="anemone",
         *,
         n_components=32,
+        leaves="auto",
         categorical_features="from_dtype",
         handle_unknown="other",
         init_params="random",
@@ -245,6 +261,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.structure = structure
         self.solver = solver
         self.n_components = n_components
+        self.leaves = leaves
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
         self.init_params = init_params
@@ -265,6 +282,33 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.random_state = random_state
         self.verbose = verbose
 
+    def set_params(self, **params):
+        """Set arguments of the constructor, also those of objects: ``solver__step_size``.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For names that are not there.
+        """
+        for key in params:
+            name, _, inner = key.partition("__")
+            value = params.get(name, getattr(self, name, None))
+            if inner and isinstance(value, str):
+                way_out = f"PCDensityEstimator({name}=...) or set_params({name}=..., {key}=...)"
+                raise ValueError(
+                    f"{key} sets a value of an object, but {name}={value!r} is a name; give an "
+                    f"object of skpc.{name}s first: {way_out}."
+                )
+        return super().set_params(**params)
+
     # -- learning -----------------------------------------------------------------------
 
     @with_callbacks
@@ -274,7 +318,8 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
 
         An interruption by Ctrl-C ends the training with the model of the last whole epoch and a
         warning, as ``MLPClassifier`` does: a loop around ``fit`` goes on. Before the end of
-        the first epoch, and after any error, the estimator stays as it was.
+        the first epoch, and after any error, the estimator stays as it was. Where "auto" mixes
+        circuits, which takes four trainings, it ends all of them.
 
         Parameters
         ----------
@@ -329,9 +374,12 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         self.n_iter_ = len(result.history)
         self.converged_ = result.converged
         if result.interrupted:
+            done = f"that of epoch {result.best_epoch} of {result.max_iter}"
+            if len(result.history) == result.max_iter:
+                done = "made of the circuits that were finished, from four fifths of the rows"
             warnings.warn(
-                f"Interrupted: the model is that of epoch {result.best_epoch} of "
-                f"{result.max_iter}, and usable. With warm_start=True fit goes on from it.",
+                f"Interrupted: the model is {done}, and usable. With warm_start=True fit goes on "
+                "from it.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -459,6 +507,14 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
             raise AttributeError(f"{type(self).__name__} has no parameters_ before fit.")
         return self._model.parameters
 
+    @property
+    def leaves_(self):
+        """The distribution of every column's leaves, and why it has it."""
+        if "_model" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no leaves_ before fit.")
+        names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+        return dict(zip(names, self._model.leaves))
+
     # -- scoring ------------------------------------------------------------------------
 
     def score_samples(self, X):
@@ -582,7 +638,7 @@ def fitted_attributes(
 
 def _drawn_by(estimator: PCDensityEstimator) -> dict[str, Any]:
     """The arguments that decide over the circuit; later changes of objects do not reach them."""
-    names = ("n_components", "structure", "categorical_features", "handle_unknown")
+    names = ("n_components", "structure", "leaves", "categorical_features", "handle_unknown")
     values = {name: getattr(estimator, name) for name in names}
     return {
         name: value if isinstance(value, Circuit) else clone(value, safe=False)

@@ -8,15 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from ..distributions import Bernoulli, Categorical, Distribution, Gaussian
+from ..distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Gaussian,
+    LogNormal,
+    resolve_distribution,
+)
 from .columns import CATEGORY, NOTHING, WORDS, UnknownCategoryError, merged_kind
 from .frame_schema import FrameSchema
+from .leaf_choice import Leaf, choose_leaf, completed
 from .scaling import REACH, robust_moments
 
-BINARY, CATEGORICAL, CONTINUOUS = range(3)
+BINARY, CATEGORICAL, CONTINUOUS, LOGARITHM, NATIVE = range(5)
 #: An integer column with more distinct values than this is treated as a number, and so is one with
 #: more than a tenth of its rows, but for five: 60 ages are numbers, though they have 50 values.
 MAX_CATEGORIES, FEW_CATEGORIES, ROWS_A_CATEGORY = 64, 5, 10
+
+#: Logarithms beyond which float64 has no numbers.
+LARGEST_LOG = 700.0
 
 
 class TableEncoder:
@@ -29,6 +40,8 @@ class TableEncoder:
       categories never seen.
     - *continuous*: (x - shift) / scale with robust float64 moments; ``log_scale`` brings
       densities back to the user's units.
+    - *logarithm*: the same of log x, for log-normal leaves.
+    - *native*: the values as they are, or less a shift, for other leaves.
 
     Parameters
     ----------
@@ -43,18 +56,26 @@ class TableEncoder:
         Categories of every categorical column: sorted, or in the order of their schema.
     shift, scale : ndarray of shape (n_columns,)
     open_share : ndarray of shape (n_columns,)
-        Probability eps = 1 / ((W + 1) (W + 2)) that a binary column, seen in rows of weight W,
-        takes a value other than 0 and 1: that of a first exception, 1 / (W + 2), times the
-        belief that the column has any, 1 / (W + 1) after W rows without one. Such a cell is
-        marginalised in the circuit and scored log(eps), the cells 0 and 1 log(1 - eps) more,
-        so that all probabilities still sum to one. Zero for all other columns.
+        Probability eps = 1 / ((W + 1) (W + 2)) that a column, seen in rows of weight W, takes a
+        value that its leaves cannot take, as 2 where all were 0 or 1, or 0 where all were
+        positive: that of a first exception, 1 / (W + 2), times the belief that the column has
+        any, 1 / (W + 1) after W rows without one. Such a cell is marginalised in the circuit
+        and scored log(eps), and all other cells log(1 - eps) more. Zero for columns that take
+        any value.
+    width : ndarray of shape (n_columns,)
+        Robust standard deviation in the user's units. Numbers that the leaves of a column of
+        numbers cannot take have the density of a Cauchy variable of this scale times eps.
     distributions : list of Distribution
+        Of the encoded columns.
+    leaves : list of Leaf
+        What every column has in the user's units, and why.
     """
 
     def __init__(self, handle_unknown: str = "other") -> None:
         self.handle_unknown = handle_unknown
 
     categories: list[np.ndarray | None]
+    leaves: list[Leaf]
 
     def fit(
         self,
@@ -64,6 +85,8 @@ class TableEncoder:
         kinds: list[str] | None = None,
         numbers_only: bool = False,
         schema: Any = None,
+        leaves: dict[int, str | Distribution] | str | Distribution = "auto",
+        names: Any = None,
         alike: bool = False,
     ) -> TableEncoder:
         """Look at every column once.
@@ -80,45 +103,64 @@ class TableEncoder:
             Whether all columns but words, boolean ones and those named are numbers.
         schema : FrameSchema, optional
             Which categories were declared, and in which order they are.
+        leaves : dict, str or Distribution, default="auto"
+            What the leaves of columns shall be, by number; or of all columns of numbers.
+        names : list of str, optional
+            Of the columns, for error messages.
         alike : bool, default=False
             Whether all columns have one encoding, learnt from the cells of all of them.
 
         Raises
         ------
         ValueError
-            If columns that should be encoded alike are of different kinds.
+            For a column that cannot have the leaves that it is given, and if columns that should
+            be encoded alike are of different kinds.
         """
         n_columns = X.shape[1]
         kinds = [X.dtype.kind] * n_columns if kinds is None else kinds
         if alike and n_columns > 1:
-            return self._fit_alike(X, sample_weight, categorical, kinds, numbers_only, schema)
+            return self._fit_alike(
+                X, sample_weight, categorical, kinds, numbers_only, schema, leaves, names
+            )
         self._start(n_columns)
+        by_column = leaves if isinstance(leaves, dict) else {}
+        others = "auto" if isinstance(leaves, dict) else leaves
         for j, kind in enumerate(kinds):
+            leaf = by_column.get(j, "auto")
             named = kind == CATEGORY if categorical is None else bool(categorical[j])
-            if named or kind == WORDS:
+            if named or kind == WORDS or leaf == "categorical":
+                name = j if names is None else names[j]
+                if leaf not in ("auto", "categorical"):
+                    raise ValueError(
+                        f"leaves gives column {name!r} {leaf!r}, but it holds words or categories; "
+                        "leave it out of leaves, or out of categorical_features."
+                    )
                 values = np.unique(X[:, j]) if isinstance(X, np.ndarray) else X.distinct(j)
                 if schema is not None:
                     values = schema.columns[j].categories(values)
-                self._make_categorical(j, values)
+                why = "words" if kind == WORDS else "categories"
+                self._make_categorical(j, values, why if leaf == "auto" else "as leaves says")
                 continue
             column = X[:, j]
-            if kind == "b" or (not numbers_only and _only_zero_and_one(column, kind)):
-                self.kinds[j] = BINARY
-                if self.handle_unknown == "other":
-                    seen = _observed_weight(column, sample_weight)
-                    self.open_share[j] = 1 / ((seen + 1) * (seen + 2))
-            elif categorical is None and kind in "iu" and not numbers_only:
-                values = np.unique(column)
-                rows = _observed_weight(column, sample_weight) / ROWS_A_CATEGORY
-                most = min(MAX_CATEGORIES, max(FEW_CATEGORIES, rows))
-                if np.count_nonzero(values == values) <= most:
-                    self._make_categorical(j, values)
-            if self.kinds[j] == CONTINUOUS:
-                self.shift[j], self.scale[j] = robust_moments(column, sample_weight)
+            if leaf != "auto":
+                self._make_numbers(j, column, sample_weight, leaf, names)
+            elif kind == "b" or (not numbers_only and _only_zero_and_one(column, kind)):
+                self._make_binary(j, column, sample_weight, "truth values" if kind == "b" else
+                                  "no numbers but 0 and 1")  # fmt: skip
+            elif (
+                categorical is None
+                and kind in "iu"
+                and not numbers_only
+                and _has_few(values := np.unique(column), column, sample_weight)
+            ):
+                n_values = np.count_nonzero(values == values)
+                self._make_categorical(j, values, f"whole numbers, only {n_values} different ones")
+            else:
+                self._make_numbers(j, column, sample_weight, others, names)
         self._finish()
         return self
 
-    def _fit_alike(self, X, sample_weight, categorical, kinds, numbers_only, schema):
+    def _fit_alike(self, X, sample_weight, categorical, kinds, numbers_only, schema, leaves, names):
         """As if the cells of all columns were one column."""
         n_columns = X.shape[1]
         cells = X[:].reshape(-1, 1)
@@ -128,6 +170,14 @@ class TableEncoder:
                 f"categorical_features names {categorical.sum()} of {n_columns} columns, but the "
                 "structure shares one encoding among all columns; name all or none of them."
             )
+        if isinstance(leaves, dict):
+            given = [leaves.get(j, "auto") for j in range(n_columns)]
+            if any(leaf != given[0] for leaf in given):
+                raise ValueError(
+                    "leaves gives columns different distributions, but the structure shares one "
+                    "encoding among all columns; give one for all of them, as leaves='gaussian'."
+                )
+            leaves = {0: given[0]}
         if schema is not None:
             schema = _common_schema(schema)
         one = TableEncoder(self.handle_unknown).fit(
@@ -137,10 +187,13 @@ class TableEncoder:
             [reduce(merged_kind, kinds)],
             numbers_only,
             schema,
+            leaves,
+            names,
         )
-        for name in ("kinds", "shift", "scale", "open_share"):
+        for name in ("kinds", "shift", "scale", "open_share", "width"):
             setattr(self, name, np.repeat(getattr(one, name), n_columns))
         self.categories = one.categories * n_columns
+        self.leaves = one.leaves * n_columns
         self._finish()
         return self
 
@@ -150,25 +203,68 @@ class TableEncoder:
         self.shift = np.zeros(n_columns)
         self.scale = np.ones(n_columns)
         self.open_share = np.zeros(n_columns)
+        self.width = np.ones(n_columns)
+        self.leaves = [Leaf(Gaussian(), "numbers")] * n_columns
 
-    def _make_categorical(self, j: int, values: np.ndarray) -> None:
+    def _make_categorical(self, j: int, values: np.ndarray, why: str) -> None:
         self.kinds[j] = CATEGORICAL
-        self.categories[j] = values[values == values]  # without NaN
+        values = self.categories[j] = values[values == values]  # without NaN
+        self.leaves[j] = Leaf(Categorical(max(2, len(values) + 1)), why)
+
+    def _make_binary(self, j: int, column, sample_weight, why: str) -> None:
+        self.kinds[j] = BINARY
+        self.leaves[j] = Leaf(Bernoulli(), why)
+        self._open(j, column, sample_weight)
+
+    def _make_numbers(self, j: int, column, sample_weight, leaf, names) -> None:
+        """A column of numbers, with these leaves or with those that fit it best."""
+        if leaf == "auto":
+            self.leaves[j] = choose_leaf(column, sample_weight)
+        else:
+            family, self.shift[j] = completed(leaf, column, sample_weight)
+            self.leaves[j] = Leaf(family, "as leaves says")
+        family = self.leaves[j].distribution
+        if isinstance(family, Bernoulli | Gaussian | LogNormal):
+            places = {Bernoulli: BINARY, Gaussian: CONTINUOUS, LogNormal: LOGARITHM}
+            self.kinds[j] = places[type(family)]
+        else:
+            self.kinds[j] = NATIVE
+        column = np.asarray(column, dtype=np.float64)
+        moments = robust_moments(column, sample_weight)
+        if self.kinds[j] == CONTINUOUS:
+            self.shift[j], self.scale[j] = moments
+            return
+        try:
+            family.validate(column - self.shift[j])
+        except ValueError as error:
+            name = j if names is None else names[j]
+            raise ValueError(
+                f"leaves gives column {name!r} {leaf!r}, but {error}. Choose other leaves, or pass "
+                "NaN in these cells."
+            ) from error
+        if self.kinds[j] == LOGARITHM:
+            self.shift[j], self.scale[j] = robust_moments(np.log(column), sample_weight)
+        self.width[j] = moments[1]
+        self._open(j, column, sample_weight)
+
+    def _open(self, j: int, column, sample_weight) -> None:
+        if self.handle_unknown == "other":
+            seen = _observed_weight(column, sample_weight)
+            self.open_share[j] = 1 / ((seen + 1) * (seen + 2))
 
     def _finish(self) -> None:
-        self.distributions: list[Distribution] = [self._family(j) for j in range(len(self.kinds))]
+        self.distributions: list[Distribution] = [
+            # The logarithm of a log-normal variable is standardised, too.
+            Gaussian(leaf.distribution.variance_floor)
+            if isinstance(leaf.distribution, LogNormal)
+            else leaf.distribution
+            for leaf in self.leaves
+        ]
         self._all_binary = bool((self.kinds == BINARY).all())
+        self._bounded = np.flatnonzero((self.kinds == LOGARITHM) | (self.kinds == NATIVE))
         self._log_usual = float(np.log1p(-self.open_share).sum())
         self._codes = {j: _code_table(c) for j, c in enumerate(self.categories) if c is not None}
-        self.log_scale = np.where(self.kinds == CONTINUOUS, np.log(self.scale), 0.0)
-
-    def _family(self, j: int) -> Distribution:
-        if self.kinds[j] == BINARY:
-            return Bernoulli()
-        categories = self.categories[j]
-        if categories is not None:
-            return Categorical(max(2, len(categories) + 1))
-        return Gaussian()
+        self.log_scale = np.where(self.kinds >= CONTINUOUS, np.log(self.scale), 0.0)
 
     def passes_through(self, X: np.ndarray) -> bool:
         """Whether ``transform`` returns X itself, if it holds nothing but 0 and 1."""
@@ -202,11 +298,19 @@ class TableEncoder:
                 self._refuse_unknown(X, other, binary, first_row, names)
                 part[other] = np.nan
                 out[:, binary] = part
-        continuous = self.kinds == CONTINUOUS
-        if continuous.any():
+        if self._bounded.size:
+            other = self._outside(out)
+            self._refuse_unknown(X, other, self._bounded, first_row, names)
+            part = out[:, self._bounded]
+            part[other] = np.nan
+            logarithm = self.kinds[self._bounded] == LOGARITHM
+            part[:, logarithm] = np.log(part[:, logarithm])
+            out[:, self._bounded] = part
+        numbers = self.kinds >= CONTINUOUS
+        if numbers.any():
             with np.errstate(over="ignore"):
-                z = (out[:, continuous] - self.shift[continuous]) / self.scale[continuous]
-            out[:, continuous] = np.clip(z, -1e150, 1e150)
+                z = (out[:, numbers] - self.shift[numbers]) / self.scale[numbers]
+            out[:, numbers] = np.clip(z, -1e150, 1e150)
         for j, (values, codes, is_counted) in self._codes.items():
             column = out[:, j].copy()
             if is_counted:
@@ -223,11 +327,22 @@ class TableEncoder:
             out[:, j] = code
         return out
 
+    def _outside(self, X: np.ndarray) -> np.ndarray:
+        """Which cells of the bounded columns their leaves cannot take; a missing cell is none."""
+        out = np.zeros((len(X), len(self._bounded)), dtype=bool)
+        for place, j in enumerate(self._bounded):
+            if self.kinds[j] == LOGARITHM:
+                out[:, place] = X[:, j] <= 0
+            else:
+                x = np.asarray(X[:, j], dtype=np.float64) - self.shift[j]
+                out[:, place] = np.isneginf(self.distributions[j].log_base_measure(x))
+        return out
+
     def _is_encoded(self, X: np.ndarray) -> bool:
         return self.passes_through(X) and not (X.size and X.max() > 1)
 
     def _refuse_unknown(self, X, unknown, columns, first_row, names) -> None:
-        if self.handle_unknown == "other":
+        if self.handle_unknown == "other" or not unknown.any():
             return
         row, place = np.argwhere(unknown)[0].tolist()
         column = int(columns[place])
@@ -236,7 +351,7 @@ class TableEncoder:
 
     def within_reach(self, rows: np.ndarray) -> np.ndarray:
         """Encoded rows whose far cells are drawn in, for start values: see ``scaling``."""
-        continuous = self.kinds == CONTINUOUS
+        continuous = (self.kinds == CONTINUOUS) | (self.kinds == LOGARITHM)
         if not continuous.any():
             return rows
         rows = rows.copy()
@@ -246,8 +361,10 @@ class TableEncoder:
     def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
         """Rows in the user's units; the code for unseen categories becomes the first one."""
         out = np.array(Z, dtype=np.float64)
-        continuous = self.kinds == CONTINUOUS
-        out[:, continuous] = out[:, continuous] * self.scale[continuous] + self.shift[continuous]
+        numbers = self.kinds >= CONTINUOUS
+        out[:, numbers] = out[:, numbers] * self.scale[numbers] + self.shift[numbers]
+        logarithm = self.kinds == LOGARITHM
+        out[:, logarithm] = np.exp(np.clip(out[:, logarithm], -LARGEST_LOG, LARGEST_LOG))
         for j in np.flatnonzero(self.kinds == CATEGORICAL):
             categories = np.asarray(self.categories[j], dtype=np.float64)
             code = out[:, j]
@@ -260,26 +377,39 @@ class TableEncoder:
 
     def log_jacobian(self, X: np.ndarray) -> np.ndarray:
         """Log density of the user's units over that of encoded rows, (n,), nats, with the share of
-        values never seen in binary columns."""
+        values that leaves cannot take."""
         if self._is_encoded(X):
             return np.full(len(X), self._log_usual)
         out = np.zeros(len(X))
-        used = self.log_scale != 0
+        used = (self.kinds == CONTINUOUS) & (self.log_scale != 0)
         if used.any():
             out -= (~np.isnan(X[:, used].astype(np.float64))) @ self.log_scale[used]
-        is_open = self.open_share > 0
+        is_open = (self.kinds == BINARY) & (self.open_share > 0)
         if is_open.any():
             usual, other = np.log1p(-self.open_share[is_open]), np.log(self.open_share[is_open])
             part = X[:, is_open]
             seen = (part == 0) | (part == 1)
             out += seen @ usual + (~seen & (part == part)) @ other
+        if self._bounded.size:
+            out += self._bounded_units(np.asarray(X[:, self._bounded], dtype=np.float64), X)
         return out
 
+    def _bounded_units(self, x: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """The same, of the columns whose leaves cannot take all numbers."""
+        outside, seen = self._outside(X), x == x
+        share, width = self.open_share[self._bounded], self.width[self._bounded]
+        with np.errstate(divide="ignore", over="ignore"):
+            rare = np.log(share) - np.log(np.pi * width) - 2 * np.log(np.hypot(1, x / width))
+        usual = np.log1p(-share) - self.log_scale[self._bounded]
+        logarithm = self.kinds[self._bounded] == LOGARITHM
+        usual = usual - np.log(np.where(logarithm & seen & ~outside, x, 1.0))
+        return np.where(seen, np.where(outside, rare, usual), 0.0).sum(axis=1)
+
     def __repr__(self) -> str:
-        counts = np.bincount(self.kinds, minlength=3)
+        counts = np.bincount(self.kinds, minlength=5)
         return (
             f"{type(self).__name__}({counts[BINARY]} binary, {counts[CATEGORICAL]} categorical, "
-            f"{counts[CONTINUOUS]} continuous columns)"
+            f"{counts[CONTINUOUS:].sum()} columns of numbers)"
         )
 
     # -- files ------------------------------------------------------------------------
@@ -291,11 +421,13 @@ class TableEncoder:
             "shift": self.shift,
             "scale": self.scale,
             "open_share": self.open_share,
+            "width": self.width,
         }
         header = {
             "categories": [
                 None if c is None else c.astype(float).tolist() for c in self.categories
             ],
+            "leaves": [[leaf.distribution.to_config(), leaf.why] for leaf in self.leaves],
             "handle_unknown": self.handle_unknown,
         }
         return arrays, header
@@ -305,7 +437,8 @@ class TableEncoder:
         """What :meth:`to_arrays` wrote."""
         self = cls(header["handle_unknown"])
         self.kinds, self.shift, self.scale = arrays["kinds"], arrays["shift"], arrays["scale"]
-        self.open_share = arrays["open_share"]
+        self.open_share, self.width = arrays["open_share"], arrays["width"]
+        self.leaves = [Leaf(resolve_distribution(leaf), why) for leaf, why in header["leaves"]]
         self.categories = [None if c is None else np.array(c) for c in header["categories"]]
         self._finish()
         return self
@@ -314,22 +447,20 @@ class TableEncoder:
 class IdentityEncoder(TableEncoder):
     """For a hand-made circuit: cells are read as they are, families come from its leaves."""
 
-    def fit(
-        self,
-        X,
-        sample_weight=None,
-        categorical=None,
-        kinds=None,
-        numbers_only=False,
-        schema=None,
-        alike=False,
-    ):
+    def fit(self, X, *args, **kwargs):
         self._start(X.shape[1])
         self._finish()
         return self
 
     def within_reach(self, rows):
         return rows
+
+
+def _has_few(values: np.ndarray, column: np.ndarray, sample_weight: np.ndarray | None) -> bool:
+    """Whether whole numbers are so few that they are categories."""
+    rows = _observed_weight(column, sample_weight) / ROWS_A_CATEGORY
+    most = min(MAX_CATEGORIES, max(FEW_CATEGORIES, rows))
+    return bool(np.count_nonzero(values == values) <= most)
 
 
 def _code_table(categories: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:

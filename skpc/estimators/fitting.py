@@ -35,6 +35,7 @@ from ..training import (
 )
 from .columns import chunks
 from .encoding import IdentityEncoder, TableEncoder
+from .leaf_choice import Leaf, named_leaves
 from .tables import Table, merged_rows
 
 #: float64 is used while rows times edges stay below this: about a second of work.
@@ -90,6 +91,14 @@ class Model:
         """What scores are computed with."""
         return self.learnt.parameters
 
+    @property
+    def leaves(self) -> list[Leaf]:
+        """Of every column; those of a circuit made by hand are what it has."""
+        if not isinstance(self.encoder, IdentityEncoder):
+            return self.encoder.leaves
+        found = {v: node.distribution for node in self.circuit.inputs for v in node.variables}
+        return [Leaf(found[v], "made by hand") for v in range(self.circuit.n_variables)]
+
     def smoothing(self, alpha: float) -> Callable[[float], Statistics]:
         """From the weight of the data to the pseudocount as evidence."""
         if self._unit_smoothing is None:
@@ -137,8 +146,8 @@ class Model:
         return vars(self) | {"_unit_smoothing": None}
 
 
-#: Called with number, n_init, max_iter and the Model before every start.
-Begins = Callable[[int, int, int, Model], Monitor]
+#: Called with number, n_init, max_iter, the Model and the rows it learns from before every start.
+Begins = Callable[[int, int, int, Model, int], Monitor]
 
 
 def canonical(estimator: Any, table: Table) -> Table:
@@ -191,6 +200,8 @@ def draw_model(
             kinds,
             numbers_only=estimator.categorical_features is None,
             schema=schema,
+            leaves=named_leaves(estimator.leaves, X.shape[1], names),
+            names=names,
             alike=not by_hand and structure.shares_columns,
         )
     circuit = structure
@@ -279,7 +290,9 @@ def fit_model(
                 n_iter_no_change=estimator.n_iter_no_change,
                 validation=validation,
                 rng=rng,
-                monitor=None if begins is None else begins(number, n_init, max_iter, model),
+                monitor=None
+                if begins is None
+                else begins(number, n_init, max_iter, model, learn.n_rows),
                 read_out=model.read_out(learn.total_weight),
             )
         except KeyboardInterrupt:

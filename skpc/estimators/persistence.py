@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 from sklearn.base import BaseEstimator
 
 from ..circuit import Parameters, Program, Statistics, circuit_from_arrays, circuit_to_arrays
-from ..solvers import SOLVERS, SolverState
+from ..distributions import Distribution, resolve_distribution
+from ..solvers import SCHEDULES, SOLVERS, SolverState
 from ..structures import STRUCTURES
 from ..training import Learnt, OpenBatch
 from .encoding import IdentityEncoder, TableEncoder
@@ -26,7 +27,7 @@ from .fitting import Model, make_backend
 from .row_memory import RowMemory
 from .streaming import Stream
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY = "skpc"
 
 
@@ -155,7 +156,7 @@ def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Mode
     leaves, priors = (_leaves(arrays, name, program) for name in ("leaves", "priors"))
     # Kernels read these arrays without looking at their lengths.
     _check_array("weights", arrays["weights"], (program.n_weights,))
-    for name in ("kinds", "shift", "scale", "open_share"):
+    for name in ("kinds", "shift", "scale", "open_share", "width"):
         _check_array(f"encoder/{name}", arrays[f"encoder/{name}"], (circuit.n_variables,))
     encoder = (IdentityEncoder if header["identity"] else TableEncoder).from_arrays(
         _part(arrays, "encoder/"), header["encoder"]
@@ -251,6 +252,10 @@ def _pack(value: Any) -> Any:
         members = [_pack(member) for member in value]
         lost = [member for member in members if isinstance(member, dict) and "left_out" in member]
         return lost[0] if lost else {"list": members}
+    if isinstance(value, Distribution):
+        return {"distribution": value.to_config()}
+    if isinstance(value, dict):
+        return {"items": [[_pack(k), _pack(v)] for k, v in value.items()]}
     if isinstance(value, BaseEstimator) and type(value) in _known_classes().values():
         params = {k: _pack(v) for k, v in value.get_params(deep=False).items()}
         return {"estimator": type(value).__name__, "params": params}
@@ -258,8 +263,9 @@ def _pack(value: Any) -> Any:
 
 
 def _known_classes() -> dict[str, Any]:
-    """Structures and solvers by the names of their classes; those of users cannot be loaded."""
-    classes: list[type] = [*STRUCTURES.values(), *SOLVERS.values()]
+    """Structures, solvers and schedules by the names of their classes; those of users cannot be
+    loaded."""
+    classes: list[type] = [*STRUCTURES.values(), *SOLVERS.values(), *SCHEDULES.values()]
     return {c.__name__: c for c in classes}
 
 
@@ -279,24 +285,25 @@ def _left_out(packed: dict[str, Any], prefix: str = "") -> list[str]:
 
 def _unpack_all(params: dict[str, Any], circuit: Any) -> dict[str, Any]:
     """Constructor arguments; one that was left out takes its default."""
-    known = _known_classes()
+    values = {name: _unpack(value, circuit) for name, value in params.items()}
+    return {name: value for name, value in values.items() if value is not _LEFT_OUT}
 
-    def unpack(value):
-        if not isinstance(value, dict):
-            return value
-        if "list" in value:
-            return [unpack(member) for member in value["list"]]
-        if "estimator" in value:
-            return known[value["estimator"]](**_unpack_all(value["params"], circuit))
-        return circuit
 
-    def is_lost(value):
-        if not isinstance(value, dict):
-            return False
-        if "estimator" in value:
-            return value["estimator"] not in known
-        if "list" in value:
-            return any(is_lost(member) for member in value["list"])
-        return value["left_out"] != "Circuit"
+_LEFT_OUT = object()
 
-    return {name: unpack(value) for name, value in params.items() if not is_lost(value)}
+
+def _unpack(value: Any, circuit: Any) -> Any:
+    """What :func:`_pack` packed."""
+    if not isinstance(value, dict):
+        return value
+    if "list" in value:
+        members = [_unpack(member, circuit) for member in value["list"]]
+        return _LEFT_OUT if any(member is _LEFT_OUT for member in members) else members
+    if "distribution" in value:
+        return resolve_distribution(value["distribution"])
+    if "items" in value:
+        return {_unpack(k, circuit): _unpack(v, circuit) for k, v in value["items"]}
+    if "estimator" in value:
+        known = _known_classes().get(value["estimator"])
+        return _LEFT_OUT if known is None else known(**_unpack_all(value["params"], circuit))
+    return circuit if value["left_out"] == "Circuit" else _LEFT_OUT

@@ -39,12 +39,12 @@ class FitProgress:
             self._given["metadata"] = {"sample_weight": shown.sample_weight}
         self._root: Any = None
 
-    def begins(self, number: int, n_init: int, max_iter: int, model: Model) -> Monitor:
+    def begins(self, number: int, n_init: int, max_iter: int, model: Model, n_rows: int) -> Monitor:
         """The monitor of start ``number`` of ``n_init``, each of at most ``max_iter`` epochs."""
         monitors: list[Monitor] = []
         if self._estimator.verbose:
             start = "" if n_init == 1 else f", start {number} of {n_init}"
-            monitors.append(_PrintedEpochs(f"{_name(model)}{start}: "))
+            monitors.append(_PrintedEpochs(f"{_name(model)}{start}, {n_rows} rows, "))
         if has_callbacks(self._estimator):
             if self._root is None:
                 # How many trainings there will be, nobody knows yet.

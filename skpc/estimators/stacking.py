@@ -52,7 +52,9 @@ def fit_table(
     covariances over all continuous ones: the first follows skewed columns, spikes and categories,
     the second nearly collinear columns, and rows that one finds impossible the other may not.
     Both are learnt from 80 % of the rows, their weights by EM from the likelihoods of the rest,
-    with a row more for each; then both are learnt again from all rows.
+    with a row more for each; then both are learnt again from all rows. An interruption ends all
+    of it: with the tree alone where the mixture has not begun, else with both as they were learnt
+    from the 80 %.
 
     Returns
     -------
@@ -70,18 +72,44 @@ def fit_table(
     share = min(HELD_SHARE, MOST_HELD / len(table.X))
     held_weight = held_out(table.weights, share, rng)
     kept, held = (table.part(weight) for weight in (table.weights - held_weight, held_weight))
-    trial = [fit_model(estimator, model, kept, rng, begins=begins) for model in models]
+    trial, interrupted = _fitted(estimator, models, kept, rng, begins)
+    if not trial:
+        raise KeyboardInterrupt
+    if len(trial) == 1:
+        return trial[0]
     scores = np.column_stack([model.scores(held.X) for model, _ in trial])
     weights = stacking_weights(scores, held.weights)
     fits = trial
-    interrupted = any(result.interrupted for _, result in trial)
     if len(table.X) <= REFIT_ROWS and not interrupted:
-        fits = [fit_model(estimator, model, table, rng, begins=begins) for model in models]
+        again, interrupted = _fitted(estimator, models, table, rng, begins)
+        # What was cut short here is whole in the trial.
+        fits = trial if interrupted else again
     results = [result for _, result in fits]
     main = results[int(np.argmax(weights))]
-    main.converged = all(result.converged for result in results)
-    main.interrupted = any(result.interrupted for result in results) or interrupted
+    main.converged = not interrupted and all(result.converged for result in results)
+    main.interrupted = interrupted
     return joined([model for model, _ in fits], weights), main
+
+
+def _fitted(
+    estimator: Any,
+    models: list[Model],
+    table: Table,
+    rng: np.random.Generator,
+    begins: Begins | None,
+) -> tuple[list[tuple[Model, TrainingResult]], bool]:
+    """The models learnt from a table, up to one that is interrupted; whether one was."""
+    fits: list[tuple[Model, TrainingResult]] = []
+    for model in models:
+        try:
+            fits.append(fit_model(estimator, model, table, rng, begins=begins))
+        except KeyboardInterrupt:
+            if fits:
+                fits[-1][1].interrupted, fits[-1][1].converged = True, False
+            return fits, True
+        if fits[-1][1].interrupted:
+            return fits, True
+    return fits, False
 
 
 def stacking_weights(

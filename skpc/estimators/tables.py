@@ -178,7 +178,9 @@ def _read_array(estimator: Any, X: Any, known: FrameSchema) -> FrameTable | None
 
 def _read_numbers(estimator: Any, X: Any, reset: bool) -> np.ndarray:
     try:
-        table = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+        table = validate_data(
+            estimator, _with_holes(X), reset=reset, dtype="numeric", ensure_all_finite=False
+        )
     except (ValueError, TypeError, OverflowError) as error:
         refuse_cells(X, error)
         raise
@@ -187,6 +189,17 @@ def _read_numbers(estimator: Any, X: Any, reset: bool) -> np.ndarray:
         refuse_cells(X, refusal)
         raise refusal
     return table
+
+
+def _with_holes(X: Any) -> Any:
+    """NaN where lists of rows have None, and where cells of a masked array are masked."""
+    if isinstance(X, np.ma.MaskedArray):
+        return X.astype(np.result_type(X, np.float32)).filled(np.nan) if X.mask.any() else X.data
+    if isinstance(X, list | tuple) and any(
+        isinstance(row, list | tuple) and any(cell is None for cell in row) for row in X
+    ):
+        return [[np.nan if cell is None else cell for cell in row] for row in X]
+    return X
 
 
 def _check_size(estimator: Any, shape: tuple[int, int]) -> None:

@@ -4,21 +4,33 @@ One short file a published solver. No solver touches data or knows a circuit's s
 that is in the statistics. The flat loop over all weights is a backend's kernel.
 """
 
-from .anemone import Anemone
+from .adam import Adam
+from .anemone import Anemone, unit_steps
 from .base import Solver, SolverState
 from .em import EM
+from .gradient import Coordinates, GradientSolver
 from .minibatch_em import MiniBatchEM
 from .registry import SOLVERS, resolve_solver
-from .schedules import SCHEDULES, scheduled_step
+from .schedules import SCHEDULES, Constant, Cosine, Schedule, resolve_schedule, scheduled_step
+from .sgd import SGD
 
 __all__ = [
     "EM",
     "SCHEDULES",
+    "SGD",
     "SOLVERS",
+    "Adam",
     "Anemone",
+    "Constant",
+    "Coordinates",
+    "Cosine",
+    "GradientSolver",
     "MiniBatchEM",
+    "Schedule",
     "Solver",
     "SolverState",
+    "resolve_schedule",
     "resolve_solver",
     "scheduled_step",
+    "unit_steps",
 ]

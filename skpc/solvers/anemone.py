@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
-from ..circuit import Statistics
-from .base import Solver, mix
+from ..backends import TopDown
+from ..circuit import Parameters, Statistics
+from .base import SMALLEST, Solver, mix, unit_flows
+from .momentum import check_decay, with_momentum
 from .schedules import check_steps, scheduled_step
 
 
@@ -19,7 +20,7 @@ class Anemone(Solver):
     It minimises the KL divergence of the joint distribution of data and latent variables
     to that of the last parameters, plus the loss of the batch. A unit that the batch used
     more than the circuit expects, F̄_n > TD(n), moves by more than α, one it hardly used by
-    less; mini-batch EM moves all alike.
+    less (:func:`unit_steps` says by how much); mini-batch EM moves all alike.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ class Anemone(Solver):
         α at the first update, in (0, 1]; 1 is EM on the batch.
     min_step_size : float, default=0.02
         α at the last update of the cosine schedule.
-    schedule : {"cosine", "constant"}, default="cosine"
+    schedule : {"cosine", "constant"} or Schedule, default="cosine"
         A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
         for the cosine schedule.
     momentum : float, default=0.0
@@ -56,13 +57,12 @@ class Anemone(Solver):
 
     def check(self):
         check_steps(self.step_size, self.min_step_size, self.schedule)
-        if not isinstance(self.momentum, Real) or not 0 <= float(self.momentum) < 1:
-            raise ValueError(f"momentum={self.momentum!r} must be a number in [0, 1).")
+        check_decay(self, "momentum")
 
     def update(self, state, parameters, statistics, top_down):
         """Mix the joint distribution's expectation with the batch's."""
         step = scheduled_step(self, state)
-        statistics, arrays = self._averaged(state, statistics)
+        statistics, arrays = with_momentum(self.momentum, state, statistics)
         keep = (1 - step) * top_down.rows, [(1 - step) * t for t in top_down.leaves]
         learn = (
             np.full(len(top_down.rows), step),
@@ -71,29 +71,52 @@ class Anemone(Solver):
         new = mix(parameters, keep, learn, statistics)
         return state.advanced(arrays), new
 
-    def _averaged(self, state, statistics):
-        """Bias-corrected running means of the flows, and the arrays that carry them."""
-        if not self.momentum:
-            return statistics, {}
-        k = self.momentum**state.share
-        new = -np.expm1(state.share * np.log(self.momentum))
-        current = {"flows": statistics.flows}
-        current |= {f"leaves_{i}": leaf for i, leaf in enumerate(statistics.leaves)}
-        before = state.arrays
-        arrays = {
-            name: new * value + (k * before[name] if before else 0.0)
-            for name, value in current.items()
-        }
-        # The weight that the zeros of the start still have.
-        log_start = before.get("log_start_weight", np.zeros(1)) + state.share * np.log(
-            self.momentum
-        )
-        arrays["log_start_weight"] = log_start
-        correction = 1 / -np.expm1(log_start[0])
-        averaged = Statistics(
-            statistics.log_likelihood,
-            statistics.weight,
-            correction * arrays["flows"],
-            [correction * arrays[f"leaves_{i}"] for i in range(len(statistics.leaves))],
-        )
-        return averaged, arrays
+
+def unit_steps(
+    step: float, parameters: Parameters, statistics: Statistics, top_down: TopDown
+) -> TopDown:
+    """a_n = αF̄_n / ((1 - α) TD(n) + αF̄_n): how far anemone moves each unit.
+
+    Anemone is mini-batch EM with this step for unit n: 1 replaces its parameters by what the
+    batch says, 0 leaves them. At the root it is α; where the batch used a unit as often as the
+    circuit expects, too.
+
+    Parameters
+    ----------
+    step : float
+        α in (0, 1].
+    parameters : Parameters
+    statistics : Statistics
+        Of a batch; sums or means.
+    top_down : TopDown
+        Of the parameters.
+
+    Returns
+    -------
+    TopDown
+        The steps in its layout: of every unit of every sum, and of every leaf family. 0 for a
+        unit that neither batch nor circuit uses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpc.backends.numba_cpu import NumbaBackend
+    >>> from skpc.circuit import Circuit, Input, Parameters, Program, Sum
+    >>> from skpc.distributions import Bernoulli
+    >>> from skpc.solvers import unit_steps
+    >>> coins = Input(0, Bernoulli(), 2, mean=[0.1, 0.9])
+    >>> program = Program(Circuit(Sum(coins, weights=[0.5, 0.5])))
+    >>> parameters, backend = Parameters.uniform(program), NumbaBackend(program, np.float64)
+    >>> heads = backend.statistics(parameters, np.array([[1.0]]))
+    >>> steps = unit_steps(0.5, parameters, heads, backend.top_down(parameters))
+    >>> steps.rows.round(2), steps.leaves[0].round(2)
+    (array([0.5]), array([0.17, 0.64]))
+    """
+    rows, leaves = unit_flows(statistics.mean(), parameters)
+
+    def rate(flow, use):
+        new = step * flow
+        total = (1 - step) * use + new
+        return np.divide(new, total, out=np.zeros_like(new), where=total >= SMALLEST)
+
+    return TopDown(rate(rows, top_down.rows), [rate(f, t) for f, t in zip(leaves, top_down.leaves)])

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 
 from ..backends import TopDown
 from ..circuit import Parameters, Statistics
+from .schedules import resolve_schedule
 
 #: Below the smallest normal number, quotients lose their digits and reciprocals overflow.
 SMALLEST = np.finfo(np.float64).tiny
@@ -67,7 +68,7 @@ class Solver(BaseEstimator, ABC):
     @property
     def anneals(self) -> bool:
         """Whether the step falls to the end of the training, which must not stop before."""
-        return getattr(self, "schedule", "constant") != "constant"
+        return resolve_schedule(getattr(self, "schedule", "constant")).anneals
 
     def check(self) -> None:
         """Raise ValueError for a setting that cannot work, before any work is done."""

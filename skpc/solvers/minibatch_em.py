@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .base import SMALLEST, Solver, mix, unit_flows
+from .momentum import check_decay, with_momentum
 from .schedules import check_steps, scheduled_step
 
 
@@ -20,9 +21,12 @@ class MiniBatchEM(Solver):
         s at the first update, in (0, 1].
     min_step_size : float, default=0.02
         s at the last update of the cosine schedule.
-    schedule : {"cosine", "constant"}, default="cosine"
+    schedule : {"cosine", "constant"} or Schedule, default="cosine"
         A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
         for the cosine schedule.
+    momentum : float, default=0.0
+        k in [0, 1): flows are replaced by M ← k M + (1 - k) F̄, divided by 1 - k^t. On
+        a stream it is k^share for statistics that stand for a share of a batch.
 
     References
     ----------
@@ -36,21 +40,24 @@ class MiniBatchEM(Solver):
     MiniBatchEM(step_size=0.5)
     """
 
-    def __init__(self, step_size=0.9, min_step_size=0.02, schedule="cosine"):
+    def __init__(self, step_size=0.9, min_step_size=0.02, schedule="cosine", momentum=0.0):
         self.step_size = step_size
         self.min_step_size = min_step_size
         self.schedule = schedule
+        self.momentum = momentum
 
     def check(self):
         check_steps(self.step_size, self.min_step_size, self.schedule)
+        check_decay(self, "momentum")
 
     def update(self, state, parameters, statistics, top_down):
         """Move every unit that had flow by the share s."""
         step = scheduled_step(self, state)
+        statistics, arrays = with_momentum(self.momentum, state, statistics)
         rows, leaves = unit_flows(statistics, parameters)
         keep = _share(rows, 1 - step), [_share(x, 1 - step) for x in leaves]
         learn = _inverse(rows, step), [_inverse(x, step) for x in leaves]
-        return state.advanced(), mix(parameters, keep, learn, statistics)
+        return state.advanced(arrays), mix(parameters, keep, learn, statistics)
 
 
 def _share(flow, value):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from sklearn.base import clone
 
+from .adam import Adam
 from .anemone import Anemone
 from .base import Solver
 from .em import EM
 from .minibatch_em import MiniBatchEM
+from .sgd import SGD
 
 SOLVERS: dict[str, type[Solver]] = {
+    "adam": Adam,
     "anemone": Anemone,
     "em": EM,
     "minibatch_em": MiniBatchEM,
+    "sgd": SGD,
 }
 
 

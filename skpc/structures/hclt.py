@@ -127,7 +127,8 @@ class HCLT(Structure):
             Edges.
         """
         self.check()
-        n_states = [distribution.n_states for distribution in distributions]
+        # Counts are binned like other numbers.
+        n_states = [None if family.ordered else family.n_states for family in distributions]
         if self.max_rows == "auto":
             max_rows = affordable_rows(n_states, self.n_bins)
         elif self.max_rows is None:

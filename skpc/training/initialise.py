@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..circuit import Input, Parameters, Program, renormalise
+from ..backends import renormalise
+from ..circuit import Input, Parameters, Program
 
 #: Weights start at exp(-SPREAD · U) with U uniform on (0, 1), normalised. Sparse starts help
 #: large tables and make small ones overfit: with 4, 8, 16 plants (32 units) ends at -12.73,

@@ -77,6 +77,8 @@ CONFIGURATIONS = [
     Configuration("binary-hmm", pc(structure=HMM(homogeneous=False)), binary()),
     Configuration("mixed-learnspn", pc(structure="learnspn"), mixed()),
     Configuration("mixed-em", pc(solver="em"), mixed()),
+    Configuration("mixed-adam", pc(solver="adam"), mixed()),
+    Configuration("binary-sgd", pc(solver="sgd"), binary()),
     Configuration("mixed-float32", pc(dtype="float32", categorical_features=[1]), mixed()),
     Configuration("binary-em-float32", pc(solver="em", dtype="float32"), binary()),
     Configuration(

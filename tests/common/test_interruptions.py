@@ -91,6 +91,22 @@ def test_a_later_start_that_is_interrupted_leaves_the_best_of_the_earlier_ones(b
     np.testing.assert_array_equal(model.score_samples(X), expected.score_samples(X))
 
 
+@pytest.mark.parametrize(("update", "parts", "says"), [
+    (2, 1, "epoch 1 of 3"), (4, 1, "four fifths"), (5, 2, "."), (7, 2, "four fifths"),
+    (12, 2, "four fifths"),
+])  # fmt: skip
+def test_one_interruption_ends_all_trainings_of_a_mixed_circuit(update, parts, says, breaks):
+    """Three updates each: of tree and mixture, from a part of the rows, then from all."""
+    X = continuous()
+    model = pc(structure="auto", max_iter=3, batch_size=1000)
+    breaks("fit", update, KeyboardInterrupt())
+    with pytest.warns(UserWarning, match=f"Interrupted.*{says}"):
+        model.fit(X)
+    assert not model.converged_
+    assert (len(model.structure_) if isinstance(model.structure_, list) else 1) == parts
+    assert np.isfinite(model.score_samples(X)).all()
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ZeroDivisionError])
 def test_a_fit_broken_in_its_first_epoch_leaves_the_earlier_one(solver, error, breaks):

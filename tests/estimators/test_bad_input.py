@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from skpc import PCDensityEstimator
 from skpc.circuit import Circuit, Input, Product, Sum
 from skpc.distributions import Bernoulli, Categorical
-from skpc.solvers import Anemone, MiniBatchEM
+from skpc.solvers import SGD, Adam, Anemone, Cosine, MiniBatchEM
 from skpc.structures import HCLT
 
 X = np.random.default_rng(0).normal(size=(40, 4))
@@ -147,7 +147,7 @@ SETTINGS = {
     "structure with a truth as rows": (
         {"structure": HCLT(max_rows=True)}, "max_rows=True must be 'auto', None or an integer"),
     "unknown solver": (
-        {"solver": "adamm"}, r"solver='adamm' is not known; use one of \['anemone', 'em'"),
+        {"solver": "adamm"}, r"solver='adamm' is not known; use one of \['adam', 'anemone', 'em'"),
     "step of zero": ({"solver": Anemone(0)}, r"step_size=0 must be a number in \(0, 1\]"),
     "step above one": ({"solver": Anemone(2)}, r"step_size=2 must be a number in \(0, 1\]"),
     "step in words": ({"solver": Anemone("x")}, r"step_size='x' must be a number in \(0, 1\]"),
@@ -162,6 +162,34 @@ SETTINGS = {
         {"solver": Anemone(momentum=1)}, r"momentum=1 must be a number in \[0, 1\)"),
     "momentum None": (
         {"solver": Anemone(momentum=None)}, r"momentum=None must be a number in \[0, 1\)"),
+    "negative momentum": (
+        {"solver": MiniBatchEM(momentum=-0.1)}, r"momentum=-0.1 must be a number in \[0, 1\)"),
+    "momentum of one for gradients": (
+        {"solver": SGD(momentum=1)}, r"momentum=1 must be a number in \[0, 1\)"),
+    "schedule None": ({"solver": Adam(schedule=None)}, "schedule=None is not known; use one of"),
+    "schedule class": ({"solver": Adam(schedule=Cosine)}, "schedule=.*Cosine.* is not known"),
+    "negative flat steps": (
+        {"solver": Anemone(schedule=Cosine(flat=-1))},
+        "flat=-1 must be a whole number of updates, 0 or more"),
+    "gradient step of zero": (
+        {"solver": Adam(0)}, "step_size=0 must be a positive, finite number"),
+    "infinite gradient step": (
+        {"solver": SGD(np.inf)}, "step_size=inf must be a positive, finite number"),
+    "gradient step NaN": (
+        {"solver": Adam(np.nan)}, "step_size=nan must be a positive, finite number"),
+    "gradient steps in disorder": (
+        {"solver": Adam(0.01, 0.1)}, "min_step_size=0.1 must not exceed step_size=0.01"),
+    "beta of one": ({"solver": Adam(beta_1=1)}, r"beta_1=1 must be a number in \[0, 1\)"),
+    "negative beta": ({"solver": Adam(beta_2=-0.1)}, r"beta_2=-0.1 must be a number in \[0, 1\)"),
+    "beta in words": ({"solver": Adam(beta_2="x")}, r"beta_2='x' must be a number in \[0, 1\)"),
+    "epsilon of zero": (
+        {"solver": Adam(epsilon=0)}, "epsilon=0 must be a positive, finite number"),
+    "negative clipping": (
+        {"solver": Adam(clipping=-1)}, "clipping=-1 must be None or a positive, finite number"),
+    "clipping NaN": (
+        {"solver": SGD(clipping=np.nan)}, "clipping=nan must be None or a positive, finite"),
+    "negative weight decay": (
+        {"solver": SGD(weight_decay=-1)}, "weight_decay=-1 must be a finite number of at least 0"),
     "category beyond the columns": (
         {"categorical_features": [7]}, r"categorical_features=\[7\] must hold .* from 0 to 3"),
     "negative category": (
@@ -442,9 +470,9 @@ def test_a_solver_of_whole_tables_has_no_partial_fit_and_tells_which_have():
     assert not hasattr(make(solver="em"), "partial_fit")
     with pytest.raises(AttributeError, match="partial_fit") as raised:
         make(solver="em").partial_fit(X)
-    assert "solver='em' needs all rows at once. Use 'anemone' or 'minibatch_em'" in str(
-        raised.value.__cause__
-    )
+    message = str(raised.value.__cause__)
+    assert "solver='em' needs all rows at once. Use 'adam', 'anemone'" in message
+    assert "'em'" not in message.split("Use")[1]
 
 
 def test_places_where_no_file_can_be_written_are_refused(fitted, tmp_path):

@@ -286,7 +286,8 @@ def test_learning_goes_on_from_given_parameters(table):
 ])  # fmt: skip
 def test_categorical_features(named, kinds):
     X = np.column_stack([np.arange(80) % 2, np.arange(80) % 5, np.arange(80)])
-    assert make(categorical_features=named, max_iter=1).fit(X).encoder_.kinds.tolist() == kinds
+    model = make(categorical_features=named, leaves="gaussian", max_iter=1)
+    assert model.fit(X).encoder_.kinds.tolist() == kinds
 
 
 @pytest.mark.parametrize(("named", "message"), [
@@ -367,6 +368,26 @@ def test_all_kinds_of_numbers_are_read_alike():
     np.testing.assert_allclose(make().fit(np.asfortranarray(X)).score_samples(X), expected)
 
 
+def test_settings_of_names_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="solver='anemone' is a name; give an object of skpc.solv"):
+        make().set_params(solver__step_size=0.3)
+    with pytest.raises(ValueError, match="structure='hclt' is a name"):
+        make().set_params(structure="hclt", structure__n_bins=3)
+    model = make().set_params(solver=Anemone(), solver__step_size=0.3, max_iter=7)
+    assert (model.solver.step_size, model.max_iter) == (0.3, 7)
+
+
+def test_none_and_masks_are_missing_cells():
+    X = np.array([[1.0, np.nan], [2.0, 3.0], [np.nan, 5.0], [4.0, 1.0]])
+    expected = make(max_iter=3).fit(X).score_samples(X)
+    lists = [[None if cell != cell else cell for cell in row] for row in X.tolist()]
+    masked = np.ma.masked_invalid(np.where(np.isnan(X), 7.0, X))
+    masked.mask = np.isnan(X)
+    whole = np.ma.masked_array(np.where(np.isnan(X), 7, X).astype(np.int64), np.isnan(X))
+    for table in (lists, np.array(lists, dtype=object), masked, whole):
+        np.testing.assert_array_equal(make(max_iter=3).fit(table).score_samples(table), expected)
+
+
 def test_before_fit():
     for call in (lambda m: m.score_samples([[1.0]]), lambda m: m.sample(), lambda m: m.save("x")):
         with pytest.raises(NotFittedError):
@@ -445,7 +466,7 @@ def test_clone_and_cross_validation(table):
 def test_output_line_an_epoch(table, capsys):
     make(max_iter=2, verbose=1, structure="hclt", n_init=2).fit(table)
     lines = capsys.readouterr().out.splitlines()
-    starts = [f"HCLT, start {i} of 2: epoch {j}" for i in (1, 2) for j in (1, 2)]
+    starts = [f"HCLT, start {i} of 2, 120 rows, epoch {j}" for i in (1, 2) for j in (1, 2)]
     assert [line.rpartition(":")[0] for line in lines] == starts
     make(max_iter=2).fit(table)
     assert capsys.readouterr().out == ""
@@ -496,7 +517,7 @@ def test_every_column_of_a_frame_has_its_own_dtype(tmp_path):
     model.save(tmp_path / "model")
     again = load(tmp_path / "model")
     np.testing.assert_array_equal(again.score_samples(odd), model.score_samples(odd))
-    none = make(categorical_features=None).fit(frame)
+    none = make(categorical_features=None, leaves="gaussian").fit(frame)
     assert none.encoder_.kinds.tolist() == [2, 2, 0, 2, 0, 2, 2, 2]
 
 

@@ -98,7 +98,7 @@ def test_what_json_cannot_hold_comes_back_as_the_default(table, tmp_path):
 
 def test_no_code_is_stored(path):
     with safe_open(path, framework="numpy") as file:
-        assert json.loads(file.metadata()["skpc"])["format"] == 2
+        assert json.loads(file.metadata()["skpc"])["format"] == 3
     assert b"pickle" not in path.read_bytes()
 
 
@@ -164,8 +164,8 @@ def rewrite(path, change):
 
 
 def test_a_newer_format_is_refused_with_the_way_out(path):
-    rewrite(path, lambda arrays, header: header.update(format=3))
-    with pytest.raises(ValueError, match="has format 3; this skpc reads format 2. Install a newer"):
+    rewrite(path, lambda arrays, header: header.update(format=4))
+    with pytest.raises(ValueError, match="has format 4; this skpc reads format 3. Install a newer"):
         skpc.load(path)
 
 

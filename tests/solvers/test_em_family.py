@@ -6,7 +6,8 @@ import pytest
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Circuit, Input, Product, Program, Statistics, Sum
 from skpc.distributions import Bernoulli, Categorical
-from skpc.solvers import EM, Anemone, MiniBatchEM, SolverState
+from skpc.solvers import EM, Anemone, MiniBatchEM, SolverState, unit_steps
+from skpc.training import smoothing_statistics
 from tests import reference
 
 SOLVERS = {
@@ -107,7 +108,12 @@ def test_anemone_is_minibatch_em_with_a_rate_for_every_unit(name):
     evidence = evidence_of(parameters, rows_of(parameters))
     new = updated(constant(Anemone, 0.3), parameters, evidence)
     flow = program.row_sums(evidence.flows)
-    rate = 0.3 * flow / (0.7 * backend_of(parameters).top_down(parameters).rows + 0.3 * flow)
+    top_down = backend_of(parameters).top_down(parameters)
+    rate = 0.3 * flow / (0.7 * top_down.rows + 0.3 * flow)
+    steps = unit_steps(0.3, parameters, evidence, top_down)
+    np.testing.assert_allclose(steps.rows, rate, rtol=1e-12)
+    for own, leaf, use in zip(steps.leaves, evidence.leaves, top_down.leaves, strict=True):
+        np.testing.assert_allclose(own, 0.3 * leaf[:, 0] / (0.7 * use + 0.3 * leaf[:, 0]))
     em = evidence.flows / program.spread_rows(flow)
     share = program.spread_rows(rate)
     expected = (1 - share) * parameters.weights + share * em
@@ -166,6 +172,86 @@ def test_joint_divergence_is_a_sum_over_units(name):
         by_tree += np.exp(log_weight) * divergence
     assert by_unit > 1e-3
     assert by_unit == pytest.approx(by_tree, rel=1e-9)
+
+
+def expected_log_joint(trees, posterior, parameters, X):
+    """Mean over rows of Σ_z posterior(z | x) log p'(x, z), z the induced trees."""
+    density = {
+        leaf: reference.leaf_log_density(parameters, leaf, X)
+        for leaf in parameters.program.circuit.inputs
+    }
+    total = 0.0
+    for share, edges, leaves in zip(posterior, trees.edges, trees.leaves):
+        log_joint = sum(density[leaf][k] for leaf, k in leaves)
+        for node, k, c in edges:
+            log_joint = log_joint + np.log(reference.weights_of(parameters, node)[k, c])
+        total += (share * log_joint).mean()
+    return total
+
+
+@pytest.mark.parametrize("name", ["tree", "scalar", "kronecker", "hmm"])
+def test_anemone_is_the_best_trade_between_batch_and_joint_divergence(name):
+    """max over p' of α E_posterior log p'(x, z) - (1 - α) KL(p(X, Z) || p'(X, Z))."""
+    old, alpha = reference.make(name), 0.3
+    X, trees = rows_of(old, 12), reference.induced_trees(old)
+    states = reference.all_states(old.program.circuit)
+
+    def masses(rows):
+        density = {i: reference.leaf_log_density(old, i, rows) for i in old.program.circuit.inputs}
+        return [
+            np.exp(log_weight + sum(density[leaf][k] for leaf, k in leaves))
+            for log_weight, leaves in zip(trees.log_weight, trees.leaves)
+        ]
+
+    joint, mass = masses(states), masses(X)
+    total = np.sum(mass, axis=0)
+    posterior = [part / total for part in mass]
+
+    def objective(new):
+        batch = expected_log_joint(trees, posterior, new, X)
+        # The divergence, but for what does not depend on p'.
+        itself = len(states) * expected_log_joint(trees, joint, new, states)
+        return alpha * batch + (1 - alpha) * itself
+
+    best = updated(constant(Anemone, alpha), old, evidence_of(old, X))
+    highest, rng = objective(best), np.random.default_rng(0)
+    assert highest > objective(old) + 1e-4
+    for _ in range(5):
+        other = best.copy()
+        other.weights *= np.exp(0.1 * rng.normal(size=other.weights.shape))
+        other.weights /= other.program.spread_rows(other.row_sums())
+        assert objective(other) < highest
+        other = best.copy()
+        for f, family in enumerate(other.program.families):
+            coordinates = family.to_unconstrained(other.leaves[f])
+            coordinates += 0.1 * rng.normal(size=coordinates.shape)
+            other.leaves[f] = family.from_unconstrained(coordinates)
+        assert objective(other) < highest
+
+
+@pytest.mark.parametrize("name", ["tree", "dag", "mixing", "kronecker", "hmm"])
+def test_with_a_pseudocount_em_raises_the_penalised_likelihood(name):
+    """mean log p + Σ a_nc log θ_nc + Σ a E_prior[log leaf]; that of the data alone may fall."""
+    parameters = reference.make(name)
+    X, program = rows_of(parameters, 15), parameters.program
+    priors = [np.tile(f.uniform_prior(), (n, 1))
+              for f, n in zip(program.families, program.family_units)]  # fmt: skip
+    smoothing = smoothing_statistics(program, 5.0, len(X), priors)
+
+    def objective(new):
+        total = log_likelihood(new, X) + smoothing.flows @ np.log(new.weights)
+        for family, mean, a, prior in zip(program.families, new.leaves, smoothing.leaves, priors):
+            log_p = family.log_probabilities(mean)
+            total += (a[:, :1] * family.probabilities(prior) * log_p).sum()
+        return total
+
+    before = start = objective(parameters)
+    for _ in range(5):
+        parameters = updated(EM(), parameters, evidence_of(parameters, X) + smoothing)
+        after = objective(parameters)
+        assert after >= before - 1e-12
+        before = after
+    assert before > start + 1e-2
 
 
 @every_solver

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from sklearn.base import clone
 
@@ -25,7 +27,7 @@ def test_an_object_is_cloned_and_left_alone():
 
 @pytest.mark.parametrize("solver", ["adamm", None, EM, 3])
 def test_anything_else_is_refused_with_the_names_that_work(solver):
-    with pytest.raises(ValueError, match=r"solver=.*\['anemone', 'em', 'minibatch_em'\]"):
+    with pytest.raises(ValueError, match=f"solver=.*{re.escape(str(sorted(SOLVERS)))}"):
         resolve_solver(solver)
 
 

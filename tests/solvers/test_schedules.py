@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from skpc.solvers import Anemone, MiniBatchEM, SolverState, resolve_solver, scheduled_step
+from skpc.solvers import (
+    Anemone,
+    Constant,
+    Cosine,
+    MiniBatchEM,
+    SolverState,
+    resolve_solver,
+    scheduled_step,
+)
 
 every_kind = pytest.mark.parametrize("kind", [Anemone, MiniBatchEM])
 
@@ -72,3 +81,39 @@ def test_a_constant_step_may_lie_below_the_unused_smallest_one(kind):
 def test_unknown_schedules_are_refused(kind, schedule):
     with pytest.raises(ValueError, match=f"schedule={schedule!r} is not known; use one of"):
         kind(schedule=schedule).check()
+
+
+@every_kind
+@pytest.mark.parametrize("flat", [1, 10, 48])
+def test_flat_first_steps_then_the_same_half_turn(kind, flat):
+    values = steps(kind(0.8, 0.1, Cosine(flat=flat)), 50, 60)
+    assert values[: flat + 1] == [0.8] * (flat + 1)
+    after = steps(kind(0.8, 0.1), 50 - flat, 60 - flat)
+    np.testing.assert_allclose(values[flat:], after, rtol=1e-14)
+
+
+@every_kind
+def test_more_flat_steps_than_steps_never_fall(kind):
+    assert steps(kind(0.8, 0.1, Cosine(flat=70)), 50, 50) == [0.8] * 50
+
+
+@every_kind
+def test_objects_and_names_mean_the_same(kind):
+    for name, schedule in (("cosine", Cosine()), ("constant", Constant())):
+        assert steps(kind(0.8, 0.1, name), 9, 9) == steps(kind(0.8, 0.1, schedule), 9, 9)
+        assert kind(schedule=schedule).anneals == kind(schedule=name).anneals == (name == "cosine")
+
+
+@every_kind
+def test_parameters_of_a_schedule_are_reached_through_the_solver(kind):
+    solver = kind(schedule=Cosine(flat=3))
+    assert solver.get_params()["schedule__flat"] == 3
+    copy = clone(solver).set_params(schedule__flat=5)
+    assert (solver.schedule.flat, copy.schedule.flat) == (3, 5)
+
+
+@every_kind
+@pytest.mark.parametrize("flat", [-1, 0.5, "3", None, True])
+def test_bad_flat_steps_are_refused(kind, flat):
+    with pytest.raises(ValueError, match=f"flat={flat!r} must be a whole number of updates"):
+        resolve_solver(kind(schedule=Cosine(flat=flat)))

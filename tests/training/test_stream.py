@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skpc.backends.numba_cpu import NumbaBackend
-from skpc.solvers import Anemone, MiniBatchEM, SolverState
+from skpc.solvers import SOLVERS, Anemone, MiniBatchEM, SolverState
 from skpc.training import leaf_priors, smoothing_statistics
 from skpc.training.stream import Learnt, learn_stream
 from tests import reference
@@ -37,7 +37,11 @@ def stream(problem, chunks, solver=None, weight=None, batch_size=16, units=0.0):
     return learnt.parameters, learnt.state, batch, history
 
 
-@pytest.mark.parametrize("solver", [Anemone(), Anemone(momentum=0.8), MiniBatchEM()], ids=repr)
+STREAMING = [kind() for kind in SOLVERS.values() if not kind.full_batch]
+STREAMING += [Anemone(momentum=0.8), MiniBatchEM(momentum=0.8)]
+
+
+@pytest.mark.parametrize("solver", STREAMING, ids=repr)
 @pytest.mark.parametrize("chunks", [[1] * 60, [7] * 8 + [4], [50, 10], [16] * 3 + [12]])
 def test_the_cuts_into_chunks_do_not_matter(problem, solver, chunks):
     whole, state, batch, _ = stream(problem, [60], solver)

@@ -5,16 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skpc.circuit import (
-    Circuit,
-    Input,
-    Parameters,
-    Product,
-    Program,
-    Sum,
-    log_partition,
-    renormalise,
-)
+from skpc.backends import log_partition, renormalise
+from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Bernoulli
 from skpc.training import initial_parameters
 from tests import reference

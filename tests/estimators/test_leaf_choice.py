@@ -1,0 +1,156 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+import skpc
+from skpc import PCDensityEstimator
+from skpc.circuit import Circuit, Input, Product
+from skpc.distributions import Beta, Binomial, Gamma, Gaussian, LogNormal, Poisson
+from skpc.estimators.leaf_choice import choose_leaf
+
+
+def make(**params):
+    return PCDensityEstimator(**{"n_components": 3, "max_iter": 5, "random_state": 0} | params)
+
+
+def draws(n=400):
+    rng = np.random.default_rng(0)
+    return {
+        "gaussian": rng.normal(3, 2, n),
+        "log_normal": np.exp(rng.normal(2, 1, n)),
+        "poisson": rng.poisson(4, n),
+        "negative_binomial": rng.negative_binomial(1, 0.02, n),
+        "beta": rng.beta(0.3, 0.3, n),
+    }
+
+
+@pytest.mark.parametrize("name", draws())
+def test_the_family_that_made_a_column_is_chosen(name):
+    leaf = choose_leaf(draws()[name].astype(float), None)
+    assert leaf.distribution.name == name
+    assert "numbers from" in leaf.why
+
+
+@pytest.mark.parametrize("name", draws())
+def test_weights_are_repeated_rows(name):
+    x = draws()[name].astype(float)
+    weight = np.random.default_rng(1).integers(1, 4, len(x))
+    one = choose_leaf(np.append(x, 5.0), np.append(weight, 0).astype(float))
+    many = choose_leaf(np.repeat(x, weight), None)
+    assert one.distribution.name == many.distribution.name
+
+
+@pytest.mark.parametrize("column", [
+    [], [np.nan] * 30, [2.0], [2.0] * 100, [1e300, 2e300, -1e300] * 10, [*range(1, 40), 1e150],
+    np.geomspace(1e-300, 1e-290, 50), [0.0] * 99 + [1.0], np.arange(1e15, 1e15 + 40),
+])  # fmt: skip
+def test_odd_columns_get_a_leaf(column):
+    with np.errstate(all="raise", under="ignore"):
+        assert choose_leaf(np.array(column, dtype=float), None).distribution.n_statistics
+
+
+def test_a_gaussian_of_the_logarithm_is_a_log_normal_leaf():
+    x = draws()["log_normal"][:, None]
+    one = make(structure="mixture", leaves="log_normal", n_components=1, alpha=0).fit(x)
+    log = make(structure="mixture", leaves="gaussian", n_components=1, alpha=0).fit(np.log(x))
+    expected = log.score_samples(np.log(x)) - np.log(x[:, 0])
+    # Values of zero or below are told to be possible.
+    np.testing.assert_allclose(one.score_samples(x), expected, atol=1e-4)
+
+
+def test_densities_sum_to_one():
+    counts = make(leaves="poisson").fit(draws()["poisson"][:, None].astype(float))
+    total = np.exp(counts.score_samples(np.arange(200.0)[:, None])).sum()
+    assert total == pytest.approx(1, abs=1e-4)
+    assert total < 1
+    grid = np.linspace(1e-4, 2000, 400_001)
+    positive = make(leaves={0: "gamma"}).fit(draws()["log_normal"][:, None])
+    total = np.trapezoid(np.exp(positive.score_samples(grid[:, None])), grid)
+    assert total == pytest.approx(1, abs=1e-2)
+
+
+def frame(n=300):
+    table = pd.DataFrame(draws(n))
+    return table.assign(word=np.where(table["poisson"] > 3, "many", "few"))
+
+
+def test_leaves_says_what_every_column_got():
+    model = make(leaves={"poisson": "binomial", "beta": Beta()}).fit(frame())
+    names = {name: leaf.distribution.name for name, leaf in model.leaves_.items()}
+    assert names == {
+        "gaussian": "gaussian", "log_normal": "log_normal", "poisson": "binomial",
+        "negative_binomial": "negative_binomial", "beta": "beta", "word": "categorical",
+    }  # fmt: skip
+    assert model.leaves_["beta"].why == "as leaves says"
+    assert model.leaves_["word"].why == "words"
+    assert np.isfinite(model.score_samples(frame())).all()
+    drawn = model.sample(200)
+    assert (drawn.dtypes == frame().dtypes).all()
+    assert (drawn["log_normal"] > 0).all()
+    assert drawn["beta"].between(0, 1).all()
+    assert drawn["poisson"].between(0, frame()["poisson"].max()).all()
+
+
+@pytest.mark.parametrize("leaf", [
+    "gaussian", "log_normal", "gamma", "poisson", "negative_binomial", "binomial", "categorical",
+    "discretised_logistic", Binomial(80), Gamma(), LogNormal(),
+])  # fmt: skip
+def test_every_leaf_is_learnt_with_cells_missing_and_saved(leaf, tmp_path):
+    x = 1 + np.random.default_rng(0).poisson([3, 9, 30], (200, 3)).astype(float)
+    x[np.random.default_rng(1).random(x.shape) < 0.2] = np.nan
+    model = make(leaves={0: leaf, 2: leaf}).fit(x)
+    scores = model.score_samples(x)
+    assert np.isfinite(scores).all()
+    drawn = model.sample(100)
+    assert abs(np.mean(drawn[:, 0]) - np.nanmean(x[:, 0])) < 1.5
+    model.save(tmp_path / "model.skpc")
+    again = skpc.load(tmp_path / "model.skpc")
+    np.testing.assert_array_equal(again.score_samples(x), scores)
+    assert again.leaves_ == model.leaves_
+    assert again.leaves == model.leaves
+    clone(model).partial_fit(x[:50]).partial_fit(x[50:])
+
+
+def test_values_that_leaves_cannot_take_are_unusual_but_possible():
+    x = frame()[["log_normal", "poisson", "gaussian"]].astype(float)
+    model = make(leaves={"poisson": "poisson"}).fit(x)
+    usual = model.score_samples(x)
+    for column, value in [("log_normal", 0.0), ("log_normal", -3.0), ("poisson", 2.5),
+                          ("poisson", -1.0)]:  # fmt: skip
+        odd = model.score_samples(x.assign(**{column: value}))
+        assert np.isfinite(odd).all()
+        assert odd.max() < np.median(usual) - 5
+    model.partial_fit(x.assign(poisson=-1.0)[:5])
+    strict = make(leaves={"poisson": "poisson"}, handle_unknown="error").fit(x)
+    with pytest.raises(ValueError, match=r"'poisson' holds 2\.5 in row 0"):
+        strict.score_samples(x.assign(poisson=2.5))
+
+
+@pytest.mark.parametrize(("leaves", "match"), [
+    ("cauchy", r"leaves='cauchy' is not known; use 'auto' or one of \['bernoulli'"),
+    ({"age": "poisson"}, "leaves names the column 'age', which X does not have; give names"),
+    ({9: "poisson"}, "leaves names the column 9"),
+    ({"word": "poisson"}, "leaves gives column 'word' 'poisson', but it holds words"),
+    ({"gaussian": "poisson"}, "leaves gives column 'gaussian' 'poisson', but x has"),
+    ({"gaussian": "indicator"}, r"leaves\['gaussian'\]='indicator' is not known"),
+    ({"gaussian": 3}, r"leaves\['gaussian'\]=3 must be 'auto'"),
+    ({"gaussian": Poisson}, r"leaves\['gaussian'\]=<class"),
+    (3, "The 'leaves' parameter"),
+])  # fmt: skip
+def test_leaves_that_cannot_be_are_refused(leaves, match):
+    with pytest.raises(ValueError, match=match):
+        make(leaves=leaves).fit(frame())
+
+
+def test_a_circuit_made_by_hand_says_its_leaves():
+    circuit = Circuit(Product([Input(0, Gaussian(), 1), Input(1, Poisson(), 1)]))
+    model = make(structure=circuit).fit(np.array([[0.5, 1.0], [1.5, 3.0]]))
+    assert [leaf.distribution for leaf in model.leaves_.values()] == [Gaussian(), Poisson()]
+
+
+def test_reasons_can_be_stored_as_text():
+    leaves = make().fit(frame()).leaves_
+    assert json.dumps({name: leaf.why for name, leaf in leaves.items()})
