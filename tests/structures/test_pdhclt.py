@@ -5,7 +5,7 @@ import pytest
 
 from skpc.circuit import Input, Sum
 from skpc.distributions import Bernoulli, Categorical
-from skpc.structures import HCLT, PDHCLT
+from skpc.structures import HCLT, PDHCLT, pdhclt
 from skpc.structures.pdhclt import auto_chunk
 
 
@@ -49,6 +49,19 @@ def test_number_of_parameters():
     assert circuit.n_edges == 3 * 3 * k**2 + 2 * k**2 + 2 * k
     summed = build(PDHCLT(chunk=4, input_sum=True), chains(), k)
     assert summed.n_edges == circuit.n_edges + 12 * k**2
+
+
+def test_chunks_share_the_rows_that_are_affordable(monkeypatch):
+    monkeypatch.setattr(pdhclt, "affordable_rows", lambda n_states, n_bins: 900)
+    monkeypatch.setattr(pdhclt, "FEWEST_ROWS", 20)
+    counted = []
+    learn_tree = HCLT.learn_tree
+    monkeypatch.setattr(
+        HCLT, "learn_tree", lambda self, *a: counted.append(self.max_rows) or learn_tree(self, *a)
+    )
+    build(PDHCLT(chunk=4), chains())
+    build(PDHCLT(chunk=4, max_rows=50), chains())
+    assert counted == [300] * 3 + [50] * 3
 
 
 def test_one_chunk_is_a_hidden_chow_liu_tree():

@@ -42,7 +42,7 @@ def halves(circuit):
 
 
 def test_halves_differ_by_one_column_at_most():
-    circuit = build(RAT(), 11)
+    circuit = build(RAT(depth=None), 11)
     for node in circuit.products:
         sizes = [len(child.scope) for child in node.children]
         assert len(sizes) == 2
@@ -58,7 +58,7 @@ def test_cuts_are_random_and_seeded():
 
 
 def test_depth_ends_at_single_columns():
-    assert repr(build(RAT(depth=99), 6)) == repr(build(RAT(), 6))
+    assert repr(build(RAT(depth=99), 20)) == repr(build(RAT(depth=None), 20))
     shallow = build(RAT(depth=1, n_repetitions=1), 6)
     (product,) = shallow.root.children
     assert isinstance(product, Product)
