@@ -9,7 +9,18 @@ import skpc
 from skpc import PCDensityEstimator
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Input, Parameters, Product, Program, Sum
-from skpc.distributions import Bernoulli, Categorical, Gaussian
+from skpc.distributions import (
+    Bernoulli,
+    Beta,
+    Binomial,
+    Categorical,
+    DiscretisedLogistic,
+    Gamma,
+    Gaussian,
+    LogNormal,
+    NegativeBinomial,
+    Poisson,
+)
 from skpc.solvers import Anemone
 from skpc.structures import CLTree, LearnSPN
 from tests import reference
@@ -190,6 +201,32 @@ def test_columns_of_many_states():
         assert np.exp(scores(parameters, states)).sum() == pytest.approx(np.exp(rest), rel=1e-9)
     wide = [Categorical(400)] * 2
     assert np.isfinite(scores(learnt(X[:, [1, 1]], wide), X[:, [1, 1]])).all()
+
+
+@pytest.mark.parametrize(
+    ("family", "draw"),
+    [
+        (Beta(), lambda rng, z: rng.beta(1 + 5 * z, 2)),
+        (Binomial(10), lambda rng, z: rng.binomial(10, 0.2 + 0.5 * z)),
+        (DiscretisedLogistic(256), lambda rng, z: rng.normal(60 + 100 * z, 8).round()),
+        (Gamma(), lambda rng, z: rng.gamma(1 + 5 * z)),
+        (LogNormal(), lambda rng, z: np.exp(rng.normal(size=len(z)) + 2 * z)),
+        (NegativeBinomial(2.0), lambda rng, z: rng.poisson(1 + 9 * z)),
+        (Poisson(), lambda rng, z: rng.poisson(1 + 9 * z)),
+    ],
+    ids=lambda x: getattr(x, "name", ""),
+)
+def test_every_family(family, draw):
+    """Two columns that depend on a third."""
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 2, 400)
+    X = np.column_stack([z, draw(rng, z), draw(rng, z)]).astype(float)
+    found = scores(learnt(X, [Bernoulli(), family, family]), X).mean()
+    alone = sum(
+        f.log_density(f.moments_prior(X[:, v])[None], X[:, v]).mean()
+        for v, f in enumerate([Bernoulli(), family, family])
+    )
+    assert found > alone + 0.3
 
 
 def test_a_wild_cell_does_not_stop_the_splitting():
