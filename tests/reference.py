@@ -76,6 +76,17 @@ def kronecker():
     return Circuit(Sum([top, Sum(Product([first, c]))]))
 
 
+def transposed():
+    """Units in the order of a grid's columns: of a leaf, between block sums, seen twice."""
+    a, b, c = Input(0, Categorical(3), 6), Input(1, Bernoulli(), 6), Input(2, Bernoulli(), 6)
+    low = Sum(Product([Product([a], grid=(2, 3)), b]), 6, kind="block", n_blocks=2)
+    turned = Product(low, grid=(3, 2))
+    high = Sum(turned, 6, kind="block", n_blocks=3)
+    mixed = Sum([Product(high, grid=(2, 3)), turned, Product(turned, grid=(6, 1))], 6,
+                kind="mixing")  # fmt: skip
+    return Circuit(Sum([Product([mixed, c]), Product([Product([a, b]), c])]))
+
+
 def hmm(n_steps=5, n_units=2):
     """One transition matrix and one emission for all steps."""
     emission = Input(n_steps - 1, Categorical(3), n_units)
@@ -128,8 +139,8 @@ def wide():
 CIRCUITS = {
     f.__name__: f
     for f in (
-        tree, dag, block, mixing, kronecker, hmm, sum_of_sums, single_input, single_product,
-        mixed_families, scalar, wide,
+        tree, dag, block, mixing, kronecker, transposed, hmm, sum_of_sums, single_input,
+        single_product, mixed_families, scalar, wide,
     )
 }  # fmt: skip
 UNTIED = {name: make for name, make in CIRCUITS.items() if name != "hmm"}
@@ -274,6 +285,9 @@ def factors(node, unit):
     if node.kronecker:
         first, second = node.children
         return [(first, unit // second.n_units), (second, unit % second.n_units)]
+    if node.grid:
+        rows, columns = node.grid
+        return [(node.children[0], unit % rows * columns + unit // rows)]
     return [(child, unit) for child in node.children]
 
 

@@ -18,7 +18,8 @@ class FencedParser(doctest.DocTestParser):
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "doc/concepts.md", "doc/streams.md", "doc/structures.md"]
+    "document",
+    ["README.md", "doc/concepts.md", "doc/sequences.md", "doc/streams.md", "doc/structures.md"],
 )
 def test_examples_print_what_they_say(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # an example saves a model

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..circuit import Parameters, Program, Statistics
-from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT
+from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, TRANSPOSE
 
 #: Largest number of (row, edge) entries held at once, 32 MB.
 CHUNK = 1 << 22
@@ -49,6 +49,9 @@ def forward(parameters: Parameters, X: np.ndarray) -> list[np.ndarray]:
             values.append(program.families[f].log_density(mean, program.cells(v, X)).T)
         elif program.op[v] == PRODUCT:
             values.append(np.sum([values[c] for c in args[:, 0]], axis=0))
+        elif program.op[v] == TRANSPOSE:
+            child, _, rows, cols = args[0, :4]
+            values.append(_transposed(values[child], rows, cols))
         else:
             total = np.full((len(X), program.units[v]), -np.inf)
             for where, offset, shape, child in _blocks(program, v, args, values):
@@ -80,6 +83,9 @@ def _chunk_statistics(parameters: Parameters, X: np.ndarray, weight: np.ndarray)
         elif program.op[v] == PRODUCT:
             for c in args[:, 0]:
                 flows[c] = np.logaddexp(flows[c], flows[v])
+        elif program.op[v] == TRANSPOSE:
+            child, _, rows, cols = args[0, :4]
+            flows[child] = np.logaddexp(flows[child], _transposed(flows[v], cols, rows))
         else:
             # Shares of a unit add to one even where log p is so large (1e60 for a cell 1e30
             # deviations out) that it swallows the weights: they are divided by their sum.
@@ -126,6 +132,11 @@ def _blocks(program: Program, v: int, args, values) -> Iterator[tuple]:
         else:
             part = values[child][:, None, start : start + cols]
             yield slice(first, first + rows), offset, (rows, cols), part
+
+
+def _transposed(x: np.ndarray, rows: int, cols: int) -> np.ndarray:
+    """Units (n, rows · cols) of a grid in the order of its columns."""
+    return x.reshape(-1, rows, cols).swapaxes(1, 2).reshape(x.shape)
 
 
 def _chunks(program: Program, n: int) -> Iterator[slice]:

@@ -117,11 +117,23 @@ class Product(Node):
         Multiply every unit of the first child with every unit of the second (exactly
         two children). Such a product may only be the child of one dense Sum, which
         computes both at once, so that the long vector is never stored.
+    grid : (int, int), optional
+        Of a single child: (rows, columns) of the table that its units fill row by row. The
+        product has the same units column by column: number ``j * rows + i`` is the child's
+        ``i * columns + j``. Between two block sums every part of one so meets every part of
+        the other.
     """
 
-    def __init__(self, children: Sequence[Node], *, kronecker: bool = False) -> None:
+    def __init__(
+        self,
+        children: Node | Sequence[Node],
+        *,
+        kronecker: bool = False,
+        grid: tuple[int, int] | None = None,
+    ) -> None:
         self.children = _children(children)
         self.kronecker = bool(kronecker)
+        self.grid = None if grid is None else _grid(grid, self.children, self.kronecker)
         self.scope_bits = _union(self.children)
         lengths = [c.n_units for c in self.children]
         if self.kronecker:
@@ -139,7 +151,8 @@ class Product(Node):
             self.n_units = lengths[0]
 
     def _fields(self) -> str:
-        return f"n_units={self.n_units}" + (", kronecker=True" if self.kronecker else "")
+        extra = ", kronecker=True" if self.kronecker else ""
+        return f"n_units={self.n_units}{extra}" + (f", grid={self.grid}" if self.grid else "")
 
 
 class Sum(Node):
@@ -301,6 +314,17 @@ def _count(value: Any, name: str) -> int:
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValueError(f"{name}={value!r} must be a whole number of at least 1.")
     return int(value)
+
+
+def _grid(grid: Any, children: tuple[Node, ...], kronecker: bool) -> tuple[int, int]:
+    rows, columns = (_count(n, "grid") for n in grid)
+    if kronecker or len(children) != 1 or rows * columns != children[0].n_units:
+        lengths = [child.n_units for child in children]
+        raise ValueError(
+            f"grid={grid!r} orders the units of one child of {rows * columns} units; got children "
+            f"of {lengths} units{' and kronecker=True' if kronecker else ''}."
+        )
+    return rows, columns
 
 
 def _index(value: Any, name: str) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from .circuit import Circuit
 from .nodes import Input, Node, Product, Sum
 
-INPUT, PRODUCT, SUM, MIXING, KRONECKER = range(5)
+INPUT, PRODUCT, SUM, MIXING, KRONECKER, TRANSPOSE = range(6)
 
 
 class Block(NamedTuple):
@@ -72,7 +72,8 @@ class Program:
     Attributes
     ----------
     op, units, level : ndarray of shape (n_vectors,)
-        Kind of instruction (``INPUT``, ``PRODUCT``, ``SUM``, ``MIXING``, ``KRONECKER``),
+        Kind of instruction (``INPUT``, ``PRODUCT``, ``SUM``, ``MIXING``, ``KRONECKER``,
+        ``TRANSPOSE``),
         length, and level (children lie lower). Children come before parents; the last
         vector is the root. A product of one child and a Kronecker product have no vector.
     arg_start : ndarray of shape (n_vectors + 1,)
@@ -80,7 +81,8 @@ class Program:
     args : ndarray of shape (n_args, 6)
         Child vector; weight offset (-1 for products); rows; columns; first unit of the
         result; first unit of the child. A Kronecker instruction has one argument for each
-        of its two factors; its blocks follow each other from the first one's offset.
+        of its two factors; its blocks follow each other from the first one's offset. Rows and
+        columns of a TRANSPOSE instruction are those of the grid that the child fills.
     row_start : ndarray of shape (n_vectors,)
         First normaliser row of a sum, -1 otherwise.
     variable, family, unit_start : ndarray of shape (n_vectors,)
@@ -117,10 +119,10 @@ class Program:
             if isinstance(node, Product):
                 if node.kronecker:
                     continue
-                if len(node.children) == 1:
+                if len(node.children) == 1 and node.grid is None:
                     self._vector[id(node)] = self._vector[id(node.children[0])]
                     continue
-                code = PRODUCT
+                code = PRODUCT if node.grid is None else TRANSPOSE
             elif isinstance(node, Sum):
                 code = MIXING if node.kind == "mixing" else SUM
                 if isinstance(node.children[0], Product) and node.children[0].kronecker:
@@ -227,6 +229,8 @@ class Program:
             vectors = self._child_vectors(node)
             if self.op[v] == PRODUCT:
                 args += [(c, -1, node.n_units, node.n_units, 0, 0) for c in vectors]
+            elif isinstance(node, Product) and node.grid:
+                args.append((vectors[0], -1, *node.grid, 0, 0))
             elif isinstance(node, Sum):
                 owner = id(node if node.share is None else node.share)
                 self.row_start[v] = self._row_of[owner]

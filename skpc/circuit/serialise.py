@@ -10,7 +10,7 @@ from ..distributions import resolve_distribution
 from .circuit import Circuit
 from .nodes import SUM_KINDS, Input, Node, Product, Sum
 
-NODE_INPUT, NODE_PRODUCT, NODE_KRONECKER, NODE_SUM = range(4)
+NODE_INPUT, NODE_PRODUCT, NODE_KRONECKER, NODE_SUM, NODE_TRANSPOSE = range(5)
 
 
 def circuit_to_arrays(circuit: Circuit) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -31,6 +31,8 @@ def circuit_to_arrays(circuit: Circuit) -> tuple[dict[str, np.ndarray], dict[str
             family = families.index(node.distribution)
             rows.append((NODE_INPUT, node.n_units, len(columns), family, share))
             columns += node.variables
+        elif isinstance(node, Product) and node.grid:
+            rows.append((NODE_TRANSPOSE, node.n_units, *node.grid, share))
         elif isinstance(node, Product):
             rows.append(
                 (NODE_KRONECKER if node.kronecker else NODE_PRODUCT, node.n_units, 0, 0, share)
@@ -70,6 +72,8 @@ def circuit_from_arrays(arrays: dict[str, np.ndarray], header: dict[str, Any]) -
             return Input(mine, families[b], units, share=tied)
         if kind == NODE_SUM:
             return Sum(below, units, kind=SUM_KINDS[a], n_blocks=b, share=tied)
+        if kind == NODE_TRANSPOSE:
+            return Product(below, grid=(a, b))
         return Product(below, kronecker=kind == NODE_KRONECKER)
 
     # A node whose owner of parameters comes later waits for it: owners first, in order.

@@ -48,10 +48,11 @@ def chunks(n_rows: int) -> Iterator[slice]:
 
 def merged_kinds(one: list[str], other: list[str]) -> list[str]:
     """Kinds of columns of which some rows had one dtype and some another."""
-    return [_merged_kind(a, b) for a, b in zip(one, other)]
+    return [merged_kind(a, b) for a, b in zip(one, other)]
 
 
-def _merged_kind(a: str, b: str) -> str:
+def merged_kind(a: str, b: str) -> str:
+    """Kind of a column of which some rows are of one kind and some of another."""
     if a == b or b == NOTHING:
         return a
     if a == NOTHING:

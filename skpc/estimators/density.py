@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from ..circuit import Circuit, Parameters
 from ..distributions import Distribution
 from ..inference import sample
-from ..solvers import SOLVERS, Solver, resolve_solver
-from ..structures import Structure
+from ..solvers import SOLVERS, Solver
+from ..structures import Structure, learns_parameters
 from ..training import EpochRecord
 from ..utils.sklearn_compat import (
     CallbackSupportMixin,
@@ -29,7 +29,7 @@ from ..utils.sklearn_compat import (
     with_callbacks,
 )
 from .columns import chunks
-from .fitting import Model, canonical, fit_model
+from .fitting import Model, canonical, fit_model, learning_solver
 from .frame_schema import FrameSchema
 from .frames import FrameTable
 from .persistence import write_model
@@ -44,7 +44,12 @@ MOST_RECORDS = 10_000
 
 
 def _streams(estimator: PCDensityEstimator) -> bool:
-    """Whether there is ``partial_fit``: the solver learns from parts of the data."""
+    """Whether there is ``partial_fit``: solver and structure learn from parts of the data."""
+    if learns_parameters(estimator.structure):
+        raise AttributeError(
+            f"partial_fit is not available with structure={estimator.structure!r}, which learns "
+            "from all rows at once. Use 'hclt' or another structure."
+        )
     solver = estimator.solver
     kind = SOLVERS.get(solver) if isinstance(solver, str) else solver
     if getattr(kind, "full_batch", False):
@@ -67,12 +72,14 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
     ----------
     structure : str, Structure or Circuit, default="auto"
         How the circuit is drawn from the data: a name in ``skpc.structures.STRUCTURES``, such as
-        "hclt" or "rat", an object of ``skpc.structures``, or a hand-made circuit, whose leaves
-        then read the columns as they are. "auto" is "hclt" (a hidden Chow-Liu tree) for binary
-        and categorical tables. With 2 to 100 continuous columns it mixes one with a mixture of
-        normal distributions with full covariances, by weights learnt from rows held out.
+        "hclt", "rat" or "hmm", an object of ``skpc.structures``, or a hand-made circuit,
+        whose leaves then read the columns as they are. "auto" is "hclt" (a hidden Chow-Liu tree)
+        for binary and categorical tables. With 2 to 100 continuous columns it mixes one with a
+        mixture of normal distributions with full covariances, by weights learnt from rows held
+        out.
     solver : {"adam", "anemone", "em", "minibatch_em", "sgd"} or Solver, default="anemone"
-        How its parameters are learnt.
+        How its parameters are learnt. With "learnspn", which brings parameters, "anemone" stands
+        for five passes of "em".
     n_components : int, default=32
         Latent states a region of the structure: the width of the model.
     leaves : "auto", str, Distribution or dict, default="auto"
@@ -333,7 +340,7 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         ValueError
             For arguments and values that cannot be learnt from.
         """
-        solver = resolve_solver(self.solver)
+        solver = learning_solver(self)
         goes_on = self.warm_start and hasattr(self, "circuit_")
         with columns_kept(self):
             if goes_on:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from ..distributions import (
     LogNormal,
     resolve_distribution,
 )
-from .columns import CATEGORY, WORDS, UnknownCategoryError
+from .columns import CATEGORY, NOTHING, WORDS, UnknownCategoryError, merged_kind
+from .frame_schema import FrameSchema
 from .leaf_choice import Leaf, choose_leaf, completed
 from .scaling import REACH, robust_moments
 
@@ -71,6 +74,9 @@ class TableEncoder:
     def __init__(self, handle_unknown: str = "other") -> None:
         self.handle_unknown = handle_unknown
 
+    categories: list[np.ndarray | None]
+    leaves: list[Leaf]
+
     def fit(
         self,
         X: np.ndarray,
@@ -81,6 +87,7 @@ class TableEncoder:
         schema: Any = None,
         leaves: dict[int, str | Distribution] | str | Distribution = "auto",
         names: Any = None,
+        alike: bool = False,
     ) -> TableEncoder:
         """Look at every column once.
 
@@ -100,14 +107,21 @@ class TableEncoder:
             What the leaves of columns shall be, by number; or of all columns of numbers.
         names : list of str, optional
             Of the columns, for error messages.
+        alike : bool, default=False
+            Whether all columns have one encoding, learnt from the cells of all of them.
 
         Raises
         ------
         ValueError
-            For a column that cannot have the leaves that it is given.
+            For a column that cannot have the leaves that it is given, and if columns that should
+            be encoded alike are of different kinds.
         """
         n_columns = X.shape[1]
         kinds = [X.dtype.kind] * n_columns if kinds is None else kinds
+        if alike and n_columns > 1:
+            return self._fit_alike(
+                X, sample_weight, categorical, kinds, numbers_only, schema, leaves, names
+            )
         self._start(n_columns)
         by_column = leaves if isinstance(leaves, dict) else {}
         others = "auto" if isinstance(leaves, dict) else leaves
@@ -146,9 +160,46 @@ class TableEncoder:
         self._finish()
         return self
 
+    def _fit_alike(self, X, sample_weight, categorical, kinds, numbers_only, schema, leaves, names):
+        """As if the cells of all columns were one column."""
+        n_columns = X.shape[1]
+        cells = X[:].reshape(-1, 1)
+        weight = None if sample_weight is None else np.repeat(sample_weight, n_columns)
+        if categorical is not None and categorical.any() != categorical.all():
+            raise ValueError(
+                f"categorical_features names {categorical.sum()} of {n_columns} columns, but the "
+                "structure shares one encoding among all columns; name all or none of them."
+            )
+        if isinstance(leaves, dict):
+            given = [leaves.get(j, "auto") for j in range(n_columns)]
+            if any(leaf != given[0] for leaf in given):
+                raise ValueError(
+                    "leaves gives columns different distributions, but the structure shares one "
+                    "encoding among all columns; give one for all of them, as leaves='gaussian'."
+                )
+            leaves = {0: given[0]}
+        if schema is not None:
+            schema = _common_schema(schema)
+        one = TableEncoder(self.handle_unknown).fit(
+            cells,
+            weight,
+            None if categorical is None else categorical[:1],
+            [reduce(merged_kind, kinds)],
+            numbers_only,
+            schema,
+            leaves,
+            names,
+        )
+        for name in ("kinds", "shift", "scale", "open_share", "width"):
+            setattr(self, name, np.repeat(getattr(one, name), n_columns))
+        self.categories = one.categories * n_columns
+        self.leaves = one.leaves * n_columns
+        self._finish()
+        return self
+
     def _start(self, n_columns: int) -> None:
         self.kinds = np.full(n_columns, CONTINUOUS)
-        self.categories: list[np.ndarray | None] = [None] * n_columns
+        self.categories = [None] * n_columns
         self.shift = np.zeros(n_columns)
         self.scale = np.ones(n_columns)
         self.open_share = np.zeros(n_columns)
@@ -420,6 +471,19 @@ def _code_table(categories: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     values = values[order]
     codes = np.append(order, len(order)).astype(np.float64)
     return np.append(values, np.nan), codes, bool((values == np.arange(len(values))).all())
+
+
+def _common_schema(schema: FrameSchema) -> FrameSchema:
+    """The schema of a column that holds the cells of all columns."""
+    columns = [column for column in schema.columns if column.kind != NOTHING]
+    for column in columns:
+        if (column.words, column.numbers) != (columns[0].words, columns[0].numbers):
+            raise ValueError(
+                f"Columns {columns[0].name!r} and {column.name!r} hold different categories, but "
+                "the structure shares one encoding among all columns; give all columns one "
+                "categorical dtype, for example X.astype(pandas.CategoricalDtype(words))."
+            )
+    return replace(schema, columns=tuple(columns[:1] or schema.columns[:1]))
 
 
 def _only_zero_and_one(column: np.ndarray, kind: str) -> bool:

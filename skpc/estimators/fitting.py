@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from ..backends import Backend
 from ..circuit import Circuit, Parameters, Program, Statistics
-from ..solvers import SolverState, resolve_solver
-from ..structures import Structure, resolve_structure
+from ..solvers import EM, Solver, SolverState, resolve_solver
+from ..structures import Structure, learns_parameters, resolve_structure
 from ..structures.row_sample import stratified_row_sample
 from ..training import (
     ArraySource,
@@ -29,6 +29,7 @@ from ..training import (
     default_passes,
     initial_parameters,
     leaf_priors,
+    refining_passes,
     smoothing_statistics,
     train,
 )
@@ -152,7 +153,7 @@ Begins = Callable[[int, int, int, Model, int], Monitor]
 def canonical(estimator: Any, table: Table) -> Table:
     """The table as it is, or with equal rows merged where every pass over it is one batch."""
     n = len(table.X)
-    whole = resolve_solver(estimator.solver).full_batch
+    whole = learning_solver(estimator).full_batch
     if n > MERGED_ROWS or not (whole or n <= default_batch_size(estimator.batch_size, n)):
         return table
     return merged_rows(table)
@@ -201,14 +202,19 @@ def draw_model(
             schema=schema,
             leaves=named_leaves(estimator.leaves, X.shape[1], names),
             names=names,
+            alike=not by_hand and structure.shares_columns,
         )
     circuit = structure
     if not by_hand:
         most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS
         rows, row_weight = some_rows(X, weight, most, rng)
-        with library_threads(estimator.n_jobs):
+        rows = encoder.transform(rows)
+        if structure.learns_parameters:
+            rows = encoder.within_reach(rows)
+        # Threads would share out products of small matrices, and round them differently.
+        with library_threads(1 if structure.learns_parameters else estimator.n_jobs):
             circuit = structure.build(
-                encoder.transform(rows),
+                rows,
                 encoder.distributions,
                 n_components=estimator.n_components,
                 sample_weight=row_weight,
@@ -256,11 +262,15 @@ def fit_model(
     KeyboardInterrupt
         If no epoch was finished before; later ones only end the training, with a warning.
     """
-    solver = resolve_solver(estimator.solver)
+    solver = learning_solver(estimator)
+    refines = learns_parameters(estimator.structure)
     learn, validation = _split(estimator, table, model.encoder, rng)
     smoothing = model.smoothing(estimator.alpha)(learn.total_weight)
     n_init = 1 if goes_on else estimator.n_init
-    max_iter = default_passes(estimator.max_iter, learn.n_rows, solver)
+    if refines:
+        max_iter = refining_passes(estimator.max_iter)
+    else:
+        max_iter = default_passes(estimator.max_iter, learn.n_rows, solver)
     best: TrainingResult | None = None
     for number in range(1, n_init + 1):
         parameters = model.learnt.raw
@@ -297,9 +307,18 @@ def fit_model(
         if interrupted:
             break
     assert best is not None
+    best.converged |= refines and estimator.solver == "anemone"
     best.converged &= not best.interrupted
     learnt = Learnt(best.parameters, best.raw, best.state)
     return replace(model, learnt=learnt, open_batch=None), best
+
+
+def learning_solver(estimator: Any) -> Solver:
+    """The estimator's solver; EM instead of the default one for a structure that brings learnt
+    parameters, which large first steps would undo."""
+    if estimator.solver == "anemone" and learns_parameters(estimator.structure):
+        return EM()
+    return resolve_solver(estimator.solver)
 
 
 def make_backend(program: Program, dtype: str, n_jobs: int | None) -> Backend:

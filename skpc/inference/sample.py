@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..circuit import Parameters, Program
-from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT
+from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, TRANSPOSE
 
 
 def sample(parameters: Parameters, n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -44,6 +44,9 @@ def sample(parameters: Parameters, n_samples: int, rng: np.random.Generator) -> 
         elif program.op[v] == PRODUCT:
             for child in args[:, 0]:
                 arrived[child].append((rows, units))
+        elif program.op[v] == TRANSPOSE:
+            child, _, n_rows, n_columns = args[0, :4]
+            arrived[child].append((rows, units % n_rows * n_columns + units // n_rows))
         else:
             matrix, places = choice_matrix(program, v, parameters.weights)
             drawn = _draw(matrix, units, rng)

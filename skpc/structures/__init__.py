@@ -9,8 +9,11 @@ from sklearn.base import clone
 from .base import Structure
 from .chow_liu_tree import CLTree
 from .hclt import HCLT
+from .hmm import HMM
+from .learnspn import LearnSPN
 from .mixed import MixedStructures
 from .mixture import Mixture
+from .monarch_hmm import MonarchHMM
 from .pdhclt import PDHCLT
 from .poon_domingos import PD
 from .quad import Quad
@@ -19,8 +22,11 @@ from .rat import RAT
 STRUCTURES = {
     "cltree": CLTree,
     "hclt": HCLT,
+    "hmm": HMM,
+    "learnspn": LearnSPN,
     "mixed": MixedStructures,
     "mixture": Mixture,
+    "monarch_hmm": MonarchHMM,
     "pd": PD,
     "pdhclt": PDHCLT,
     "quad": Quad,
@@ -29,15 +35,19 @@ STRUCTURES = {
 
 __all__ = [
     "HCLT",
+    "HMM",
     "PD",
     "PDHCLT",
     "RAT",
     "STRUCTURES",
     "CLTree",
+    "LearnSPN",
     "MixedStructures",
     "Mixture",
+    "MonarchHMM",
     "Quad",
     "Structure",
+    "learns_parameters",
     "resolve_structure",
 ]
 
@@ -77,3 +87,24 @@ def resolve_structure(structure):
     raise ValueError(
         f"structure={structure!r} is unknown; give one of {names}, a Structure object or a Circuit."
     )
+
+
+def learns_parameters(structure):
+    """Whether a structure, by name or as an object, brings learnt parameters with its circuit.
+
+    Parameters
+    ----------
+    structure : str, Structure or Circuit
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from skpc.structures import learns_parameters
+    >>> learns_parameters("learnspn"), learns_parameters("hclt")
+    (True, False)
+    """
+    kind = STRUCTURES.get(structure) if isinstance(structure, str) else structure
+    return getattr(kind, "learns_parameters", False)

@@ -11,7 +11,19 @@ class Structure(BaseEstimator, ABC):
 
     A subclass takes ``n_components=None`` among its parameters and builds with
     ``self.resolve_n_components(n_components)``.
+
+    Attributes
+    ----------
+    learns_parameters : bool
+        Whether the nodes carry start values learnt from the rows, which training only refines.
     """
+
+    learns_parameters = False
+
+    @property
+    def shares_columns(self) -> bool:
+        """Whether columns share leaves, so that all must be encoded alike."""
+        return False
 
     @abstractmethod
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):

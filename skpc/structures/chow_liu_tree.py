@@ -77,11 +77,36 @@ class CLTree(Structure):
                 factors[told_by].append(leaf)
         edges = maximum_spanning_tree(information[np.ix_(finite, finite)])
         parents, order = rooted_tree(edges, tree_centre(edges))
-        for node in order[::-1]:
-            parts = factors[finite[node]]
-            vector = parts[0] if len(parts) == 1 else Product(parts)
-            if parents[node] < 0:
-                return Circuit(Sum([vector], 1), len(distributions))
-            above = finite[parents[node]]
-            factors[above].append(Sum([vector], n_states[above]))
-        raise ValueError("edges have no root; a tree is needed.")
+        root = tree_root(finite, n_states, parents, order, factors)
+        return Circuit(root, len(distributions))
+
+
+def tree_root(finite, n_states, parents, order, factors, table_of=None):
+    """The root of a tree of tables over finite columns.
+
+    Parameters
+    ----------
+    finite : sequence of int
+        The columns that are nodes of the tree.
+    n_states : sequence of int or None
+        Of every column of the table.
+    parents, order : arrays of int
+        The tree, from `rooted_tree`, by places in `finite`.
+    factors : dict of int to list of Node
+        For every column of the tree: its indicators, and leaves of columns that depend on it.
+    table_of : callable, optional
+        From a column and the one above it, or None, to the weights of the sum between them.
+
+    Returns
+    -------
+    Sum
+    """
+    for node in order[::-1]:
+        parts = factors[finite[node]]
+        vector = parts[0] if len(parts) == 1 else Product(parts)
+        above = None if parents[node] < 0 else finite[parents[node]]
+        table = None if table_of is None else table_of(finite[node], above)
+        if above is None:
+            return Sum([vector], 1, weights=table)
+        factors[above].append(Sum([vector], n_states[above], weights=table))
+    raise ValueError("edges have no root; a tree is needed.")

@@ -35,6 +35,10 @@ class MixedStructures(Structure):
         self.structures = structures
         self.n_components = n_components
 
+    @property
+    def shares_columns(self):
+        return any(member.shares_columns for member in self._members())
+
     def check(self):
         super().check()
         self._members()

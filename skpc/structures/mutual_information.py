@@ -104,7 +104,28 @@ def pairwise_mutual_information(X, n_states, *, sample_weight=None, n_bins="auto
         codes.append(column_codes)
         sizes.append(size)
 
-    information = np.zeros((X.shape[1], X.shape[1]))
+    return coded_information(codes, sizes, weight, row_weight)
+
+
+def coded_information(codes, sizes, weight, row_weight):
+    """Mutual information of every pair of columns of codes, in nats.
+
+    Parameters
+    ----------
+    codes : sequence of integer arrays of shape (n_rows,)
+        -1 is missing.
+    sizes : sequence of int
+        Codes are below; a column of less than two states has no information.
+    weight : array of shape (n_rows,)
+        Positive.
+    row_weight : float
+        Weight of a row, which corrects the bias; 0 corrects nothing.
+
+    Returns
+    -------
+    array of shape (n_columns, n_columns)
+    """
+    information = np.zeros((len(codes), len(codes)))
     fill_narrow_pairs(information, codes, sizes, weight, row_weight)
     fill_wide_pairs(information, codes, sizes, weight, row_weight)
     return information

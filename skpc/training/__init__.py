@@ -4,7 +4,7 @@ The loop knows sources of batches, solvers and backends by their contracts, neve
 estimators or files.
 """
 
-from .defaults import default_batch_size, default_passes
+from .defaults import default_batch_size, default_passes, refining_passes
 from .initialise import initial_parameters, leaf_priors
 from .linear_ascent import linear_ascent
 from .loop import EpochRecord, Monitor, TrainingResult, train
@@ -30,6 +30,7 @@ __all__ = [
     "leaf_priors",
     "learn_stream",
     "linear_ascent",
+    "refining_passes",
     "smoothing_statistics",
     "train",
 ]

@@ -27,3 +27,12 @@ def default_passes(asked: int | str, n_rows: int, solver: Solver) -> int:
     if not isinstance(asked, str):
         return asked
     return 100 if solver.full_batch else int(np.clip(2_500_000 // n_rows, 4, 50))
+
+
+def refining_passes(asked: int | str) -> int:
+    """Passes over a circuit that came with learnt parameters: the number asked for, or 5.
+
+    On six tables learnt by LearnSPN ten passes of EM changed rows held out by -0.01 to 0.03 nats
+    against five, and five gained 0.02 to 0.5 nats against none.
+    """
+    return 5 if isinstance(asked, str) else asked

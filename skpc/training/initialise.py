@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import renormalise
-from ..circuit import Parameters, Program
+from ..circuit import Input, Parameters, Program
 
 #: Weights start at exp(-SPREAD · U) with U uniform on (0, 1), normalised. Sparse starts help
 #: large tables and make small ones overfit: with 4, 8, 16 plants (32 units) ends at -12.73,
@@ -94,6 +94,8 @@ def leaf_priors(
 ) -> list[np.ndarray]:
     """Mean parameters of the column's own distribution, for every leaf unit.
 
+    Leaves that share their parameters share that of all their columns.
+
     Parameters
     ----------
     program : Program
@@ -106,16 +108,19 @@ def leaf_priors(
     list of ndarray of shape (family units, n_statistics)
     """
     priors = [np.zeros((n, f.n_statistics)) for f, n in zip(program.families, program.family_units)]
-    columns: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
+    copies: dict[int, list[Input]] = {}
     for node in program.circuit.inputs:
-        if node.share is not None:
-            continue
-        family, units = program.input_slice(node)
-        key = family, node.variables
-        if key not in columns:
-            cells = program.cells(program.vector_of(node), rows)
-            columns[key] = program.families[family].moments_prior(cells, sample_weight)
-        priors[family][units] = columns[key]
+        copies.setdefault(id(node if node.share is None else node.share), []).append(node)
+    known: dict[tuple, np.ndarray] = {}
+    for nodes in copies.values():
+        family, units = program.input_slice(nodes[0])
+        key = family, tuple(sorted({node.variables for node in nodes}))
+        if key not in known:
+            parts = {node.variables: program.vector_of(node) for node in nodes}
+            cells = np.concatenate([program.cells(v, rows) for v in parts.values()])
+            weight = None if sample_weight is None else np.tile(sample_weight, len(parts))
+            known[key] = program.families[family].moments_prior(cells, weight)
+        priors[family][units] = known[key]
     return priors
 
 

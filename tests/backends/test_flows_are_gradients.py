@@ -20,6 +20,8 @@ def log_likelihood(circuit, weights, leaves):
         elif isinstance(node, Product) and node.kronecker:
             first, second = (values[c] for c in node.children)
             values[node] = (first[:, :, None] * second[:, None, :]).flatten(1)
+        elif isinstance(node, Product) and node.grid:
+            values[node] = values[node.children[0]].unflatten(1, node.grid).mT.flatten(1)
         elif isinstance(node, Product):
             values[node] = torch.stack([values[c] for c in node.children]).prod(0)
         else:

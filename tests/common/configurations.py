@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from skpc import PCDensityEstimator
 from skpc.solvers import Anemone
+from skpc.structures import HMM
 
 
 class Configuration(NamedTuple):
@@ -73,6 +74,8 @@ CONFIGURATIONS = [
     Configuration("binary-anemone", pc(), binary()),
     Configuration("continuous-anemone", pc(), continuous()),
     Configuration("categorical-minibatch_em", pc(solver="minibatch_em"), categorical()),
+    Configuration("binary-hmm", pc(structure=HMM(homogeneous=False)), binary()),
+    Configuration("mixed-learnspn", pc(structure="learnspn"), mixed()),
     Configuration("mixed-em", pc(solver="em"), mixed()),
     Configuration("mixed-adam", pc(solver="adam"), mixed()),
     Configuration("binary-sgd", pc(solver="sgd"), binary()),

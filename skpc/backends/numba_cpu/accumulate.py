@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from .columns import CHILD, COLUMNS, HEIGHT, IN, KRONECKER, MIXING, OUT, PRODUCT, SUM, WEIGHTS
+from .columns import (
+    CHILD,
+    COLUMNS,
+    HEIGHT,
+    IN,
+    KRONECKER,
+    MIXING,
+    OUT,
+    PRODUCT,
+    SUM,
+    TRANSPOSE,
+    WEIGHTS,
+)
 from .kernel_cache import entry_kernel
 
 
@@ -35,6 +47,14 @@ def top_down(
                 c = starts[args[j, CHILD]]
                 for k in range(n):
                     reach[c + k] += reach[at + k]
+        elif op[v] == TRANSPOSE:
+            a = arg_start[v]
+            c = starts[args[a, CHILD]]
+            height = args[a, HEIGHT]
+            width = args[a, COLUMNS]
+            for i in range(height):
+                for k in range(width):
+                    reach[c + i * width + k] += reach[at + k * height + i]
         elif op[v] == SUM:
             for j in range(arg_start[v], arg_start[v + 1]):
                 c = starts[args[j, CHILD]] + args[j, IN]

@@ -37,6 +37,7 @@ from .columns import (
     SUM,
     TABLE,
     TARGET,
+    TRANSPOSE,
     UNITS,
     VALUE,
     WEIGHTS,
@@ -46,7 +47,7 @@ from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
 from .kernel_cache import kernel
 from .leaves import exponential_backward, given_backward, table_backward
 from .mixing import kronecker_backward, mix_backward
-from .products import scale_rows
+from .products import scale_rows, transpose
 from .simd import (
     LANES,
     PANEL,
@@ -291,7 +292,12 @@ def backward_tile(
                     if slot >= 0:
                         down = vadd(down, vload(slots, slot + i))
                     vstore(flow, i, down)
-        if op == PRODUCT:
+        if op == TRANSPOSE:
+            j = step[ARG]
+            transpose(flow, 0, scratch, 0, args[j, COLUMNS], args[j, HEIGHT], n_panels)
+            for i in range(0, size, LANES):
+                vstore(flow, i, vload(scratch, i))
+        if op == PRODUCT or op == TRANSPOSE:
             for j in range(step[ARG], step[ARG_END]):
                 push = args[j, PUSH]
                 if push == PUSH_LEAF:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, SUM
+from ...circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, SUM, TRANSPOSE
 
-__all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM"]
+__all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM", "TRANSPOSE"]
 
 # Columns of the instruction table.
 (
@@ -47,9 +47,11 @@ N_ARG_COLUMNS = 12
 # Columns of the pull table: a sum's argument, seen from the child.
 PARENT, PARENT_ARG = range(2)
 
-# Operations after the five of Program: two forms of leaves, nothing, and leaves over groups of
+# Operations after the six of Program: two forms of leaves, nothing, and leaves over groups of
 # columns, whose log densities are given.
-TABLE, EXPONENTIAL, SKIP, GIVEN = 5, 6, 7, 8
+TABLE, EXPONENTIAL, SKIP, GIVEN = 6, 7, 8, 9
 LEAVES = (TABLE, EXPONENTIAL, GIVEN)
+#: Operations that hand their flow to their children as it is.
+PRODUCTS = {PRODUCT, TRANSPOSE}
 # What a product (or a Kronecker sum) does with the flow of a child.
 PUSH_NOTHING, PUSH_DIVIDED, PUSH_FIRST, PUSH_MORE, PUSH_LEAF = range(5)

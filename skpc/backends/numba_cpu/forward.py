@@ -31,6 +31,7 @@ from .columns import (
     SKIP,
     SUM,
     TABLE,
+    TRANSPOSE,
     UNITS,
     VALUE,
     WEIGHTS,
@@ -40,7 +41,7 @@ from .dense import ADD, STORE, matrix_times_panels
 from .kernel_cache import kernel
 from .leaves import exponential_forward, given_forward, table_forward
 from .mixing import kronecker_forward, mix_forward
-from .products import LN2, common_scale, measure, multiply, scale_rows
+from .products import LN2, common_scale, copy_scale, measure, multiply, scale_rows, transpose
 from .simd import (
     LANES,
     PANEL,
@@ -122,6 +123,11 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
                 a = out
                 sa = scale
                 j += 2
+        elif op == TRANSPOSE:
+            a = args[first, CHILD_VALUE] * rows
+            height = args[first, HEIGHT]
+            transpose(values, a, values, out, height, args[first, COLUMNS], n_panels)
+            copy_scale(scales, args[first, CHILD_SCALE] * rows, scale, rows)
         elif op == SUM and step[DIRECT]:
             for j in range(first, last):
                 matrix_times_panels(

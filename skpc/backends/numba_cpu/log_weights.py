@@ -19,6 +19,7 @@ from .columns import (
     OUT,
     PRODUCT,
     SUM,
+    TRANSPOSE,
     WEIGHTS,
 )
 from .kernel_cache import entry_kernel, kernel
@@ -35,6 +36,12 @@ def log_add(a, b):
     if top == -math.inf:
         return top
     return top + math.log1p(math.exp(min(a, b) - top))
+
+
+@kernel
+def child_unit(arg, k):
+    """The unit of the child that is unit k of a grid in the order of its columns."""
+    return k % arg[HEIGHT] * arg[COLUMNS] + k // arg[HEIGHT]
 
 
 @kernel
@@ -95,6 +102,10 @@ def log_partitions(op, units, arg_start, args, starts, weights, shares, z):
                 c = starts[args[j, CHILD]]
                 for k in range(n):
                     z[at + k] += z[c + k]
+        elif op[v] == TRANSPOSE:
+            a = arg_start[v]
+            for k in range(n):
+                z[at + k] = z[starts[args[a, CHILD]] + child_unit(args[a], k)]
         elif op[v] == SUM:
             for j in range(arg_start[v], arg_start[v + 1]):
                 c = starts[args[j, CHILD]] + args[j, IN]
@@ -182,6 +193,10 @@ def log_weight_gradient(
                 c = starts[args[j, CHILD]]
                 for k in range(n):
                     less[c + k] += less[at + k]
+        elif op[v] == TRANSPOSE:
+            a = arg_start[v]
+            for k in range(n):
+                less[starts[args[a, CHILD]] + child_unit(args[a], k)] += less[at + k]
         elif op[v] == SUM:
             for j in range(arg_start[v], arg_start[v + 1]):
                 c = starts[args[j, CHILD]] + args[j, IN]

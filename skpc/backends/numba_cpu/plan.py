@@ -43,7 +43,7 @@ from .columns import (
     N_ARG_COLUMNS,
     N_INSTRUCTION_COLUMNS,
     OP,
-    PRODUCT,
+    PRODUCTS,
     PULL,
     PULL_END,
     PUSH,
@@ -58,6 +58,7 @@ from .columns import (
     SUM,
     TABLE,
     TARGET,
+    TRANSPOSE,
     UNITS,
     VALUE,
     WEIGHTS,
@@ -321,7 +322,7 @@ def _choose_scales(table, args, parent_ops) -> None:
             mine = args[table[v, ARG] : table[v, ARG_END]]
             one_child = len(mine) * mine[0, HEIGHT] == table[v, UNITS]
             table[v, DIRECT] = one_child and table[v, OP] == SUM
-            sums_above = bool(parent_ops[v] & {SUM, MIXING, KRONECKER})
+            sums_above = bool(parent_ops[v] & {SUM, MIXING, KRONECKER, TRANSPOSE})
             table[v, MEASURE] = sums_above or not table[v, DIRECT]
         elif table[v, OP] == KRONECKER:
             table[v, MEASURE] = True
@@ -371,7 +372,7 @@ def _place_values(table, args, parents, parent_ops, training):
             if scale_readers[place] == 0:
                 scales.give(place, 1)
             # In training a leaf below products only is never read again.
-            leaf = table[child, OP] in LEAVES and parent_ops[child] <= {PRODUCT}
+            leaf = table[child, OP] in LEAVES and parent_ops[child] <= PRODUCTS
             if readers[child] == 0 and (leaf or not training):
                 values.give(int(table[child, VALUE]), int(table[child, UNITS]))
     return values.size, scales.size
@@ -400,11 +401,11 @@ def _place_flows(table, args, owner, parents, parent_ops):
         if not pushing:
             continue
         is_leaf = table[v, OP] in LEAVES
-        if is_leaf and parent_ops[v] <= {PRODUCT}:
+        if is_leaf and parent_ops[v] <= PRODUCTS:
             args[pushing, PUSH] = PUSH_LEAF
         elif (
             len(parents[v]) == 1
-            and parent_ops[v] == {PRODUCT}
+            and parent_ops[v] <= PRODUCTS
             and table[v, OP] in (SUM, MIXING, KRONECKER)
         ):
             args[pushing, PUSH] = PUSH_DIVIDED

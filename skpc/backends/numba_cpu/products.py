@@ -99,6 +99,34 @@ def multiply(values, a, b, c, units, n_panels, scales, sa, sb, sc, out, so, lost
 
 
 @kernel
+def transpose(source, s, target, t, height, width, n_panels):
+    """target[k · height + i] = source[i · width + k], for the units of every panel."""
+    never_inline()
+    for p in range(n_panels):
+        first = p * height * width * PANEL
+        o = t + first
+        for k in range(width):
+            i = s + first + k * PANEL
+            for _ in range(height):
+                for h in range(0, PANEL, LANES):
+                    vstore(target, o + h, vload(source, i + h))
+                i += width * PANEL
+                o += PANEL
+
+
+@kernel
+def copy_scale(scales, s, t, n_rows):
+    """The scale of a vector that has the values of another one."""
+    never_inline()
+    inverse, exponent, relative, absolute = scales
+    for i in range(0, n_rows, LANES):
+        vstore(inverse, t + i, vload(inverse, s + i))
+        vstore(exponent, t + i, vload(exponent, s + i))
+        vstore(relative, t + i, vload(relative, s + i))
+        vstore(absolute, t + i, vload(absolute, s + i))
+
+
+@kernel
 def measure(values, v, units, n_panels, scales, sv, out, lost):
     """The scale of values that are there: a sum whose parents expect scaled vectors."""
     never_inline()
