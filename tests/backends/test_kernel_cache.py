@@ -118,10 +118,10 @@ def test_the_hash_follows_the_operation_codes(kernels, tmp_path, monkeypatch):
     before = kernel_cache.source_hash(kernels)
     program = tmp_path / "program.py"
     shutil.copy(kernel_cache._PROGRAM, program)
-    assert "INPUT, PRODUCT, SUM, MIXING, KRONECKER = range(5)" in program.read_text()
+    assert "KRONECKER, TRANSPOSE = range(6)" in program.read_text()
     monkeypatch.setattr(kernel_cache, "_PROGRAM", program)
     assert kernel_cache.source_hash(kernels) == before
-    program.write_text(program.read_text().replace("range(5)", "range(1, 6)"))
+    program.write_text(program.read_text().replace("range(6)", "range(1, 7)"))
     assert kernel_cache.source_hash(kernels) != before
 
 
