@@ -14,6 +14,7 @@ from .binomial import Binomial
 from .categorical import Categorical
 from .counts import CountDistribution
 from .discretised_logistic import DiscretisedLogistic
+from .factor_gaussian import FactorGaussian
 from .finite import FiniteDistribution
 from .gamma import Gamma
 from .gaussian import Gaussian
@@ -32,6 +33,7 @@ __all__ = [
     "CountDistribution",
     "DiscretisedLogistic",
     "Distribution",
+    "FactorGaussian",
     "FiniteDistribution",
     "Gamma",
     "Gaussian",
@@ -51,6 +53,7 @@ DISTRIBUTIONS: dict[str, type[Distribution]] = {
         Binomial,
         Categorical,
         DiscretisedLogistic,
+        FactorGaussian,
         Gamma,
         Gaussian,
         Indicator,

@@ -25,13 +25,15 @@ class Members(NamedTuple):
     """Moments of some members, and what densities are computed from.
 
     ``location`` (U, d), ``covariance`` (U, d, d) with the floor, ``whiten`` (U, d, d) the inverse
-    of its Cholesky factor, ``log_norm`` (U,) the log-density at the location.
+    of its Cholesky factor, ``log_norm`` (U,) the log-density at the location; ``carried`` (U, ...)
+    what families with more parameters carry on.
     """
 
     location: FloatArray
     covariance: FloatArray
     whiten: FloatArray
     log_norm: FloatArray
+    carried: FloatArray
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,12 @@ class MultivariateGaussian(Distribution):
         covariance = second - location[..., :, None] * location[..., None, :]
         return location, covariance + self.variance_floor * np.eye(self.n_variables)
 
+    def repack(
+        self, mean: npt.ArrayLike, location: npt.ArrayLike, covariance: npt.ArrayLike
+    ) -> FloatArray:
+        """As `pack`, for members near those with mean parameters `mean`."""
+        return self.pack(location, covariance)
+
     def _packed(self, location, second) -> FloatArray:
         i, j = self._upper
         return np.concatenate([location, second[..., i, j]], axis=-1)
@@ -144,7 +152,7 @@ class MultivariateGaussian(Distribution):
         d = self.n_variables
         second = np.empty((*mean.shape[:-1], d, d))
         i, j = self._upper
-        second[..., i, j] = second[..., j, i] = mean[..., d:]
+        second[..., i, j] = second[..., j, i] = mean[..., d : d + len(i)]
         return mean[..., :d], second
 
     def members(self, mean: npt.ArrayLike) -> Members:
@@ -153,7 +161,7 @@ class MultivariateGaussian(Distribution):
         factor, covariance = _cholesky(covariance)
         log_norm = -_log_det(factor) - 0.5 * self.n_variables * _LOG_TWO_PI
         whiten = np.asarray(np.linalg.inv(factor), np.float64)
-        return Members(location, covariance, whiten, log_norm)
+        return Members(location, covariance, whiten, log_norm, np.zeros((len(location), 0)))
 
     # -- densities and statistics ------------------------------------------------------------
 
@@ -319,7 +327,7 @@ class MultivariateGaussian(Distribution):
 
     def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
         location, precision = self._natural_moments(natural)
-        return self.project(self.pack(location, np.linalg.inv(precision)))
+        return self.project(self.repack(natural, location, np.linalg.inv(precision)))
 
     def _natural_moments(self, natural) -> tuple[FloatArray, FloatArray]:
         linear, second = self._moments(natural)
@@ -433,7 +441,8 @@ class MultivariateGaussian(Distribution):
         factor, covariance = _cholesky(covariance)
         locations = location + rng.standard_normal((n_units, self.n_variables)) @ factor.T
         covariance = spread * np.broadcast_to(covariance, (n_units, *covariance.shape))
-        return self.project(self.pack(locations, covariance))
+        near = np.broadcast_to(np.asarray(prior_mean), (n_units, self.n_statistics))
+        return self.project(self.repack(near, locations, covariance))
 
     # -- queries --------------------------------------------------------------------------------
 
@@ -476,7 +485,9 @@ class MultivariateGaussian(Distribution):
 
     def from_unconstrained(self, unconstrained: npt.ArrayLike) -> FloatArray:
         location, factor = self._factor(unconstrained)
-        return self.project(self.pack(location, factor @ np.swapaxes(factor, -1, -2)))
+        return self.project(
+            self.repack(unconstrained, location, factor @ np.swapaxes(factor, -1, -2))
+        )
 
     def _factor(self, unconstrained) -> tuple[FloatArray, FloatArray]:
         location, second = self._moments(unconstrained)
@@ -491,16 +502,23 @@ class MultivariateGaussian(Distribution):
         flow = np.asarray(flow, dtype=np.float64)[..., None]
         location, covariance = self.unpack(mean)
         first, second = self._moments(flow_statistics)
-        precision = np.linalg.inv(covariance)
         factor = np.linalg.cholesky(covariance)
+        whiten = np.asarray(np.linalg.inv(factor), np.float64)
+        back = np.swapaxes(whiten, -1, -2)
         cross = location[..., :, None] * first[..., None, :]
         outer = location[..., :, None] * location[..., None, :]
         scatter = second - cross - np.swapaxes(cross, -1, -2) + flow[..., None] * outer
-        down = precision @ scatter @ np.swapaxes(np.linalg.inv(factor), -1, -2)
+        eye = np.eye(self.n_variables)
+        change = whiten @ scatter @ back - flow[..., None] * eye
+        down = back @ self._followed(np.asarray(mean), change, whiten)
         d = np.arange(self.n_variables)
-        down[..., d, d] = down[..., d, d] * factor[..., d, d] - flow
-        centre = (precision @ (first - flow * location)[..., None])[..., 0]
+        down[..., d, d] = down[..., d, d] * factor[..., d, d]
+        centre = (back @ whiten @ (first - flow * location)[..., None])[..., 0]
         return self._packed(centre, np.swapaxes(np.tril(down), -1, -2))
+
+    def _followed(self, mean: FloatArray, change: FloatArray, whiten: FloatArray) -> FloatArray:
+        """The part of changes of whitened covariances that members can follow."""
+        return change
 
 
 def _cholesky(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -542,7 +560,10 @@ def _marginal(members: Members, seen: np.ndarray) -> Members:
     covariance = members.covariance[:, seen][:, :, seen]
     factor = np.linalg.cholesky(covariance)
     log_norm = -_log_det(factor) - 0.5 * seen.sum() * _LOG_TWO_PI
-    return Members(members.location[:, seen], covariance, np.linalg.inv(factor), log_norm)
+    whiten = np.asarray(np.linalg.inv(factor), np.float64)
+    return members._replace(
+        location=members.location[:, seen], covariance=covariance, whiten=whiten, log_norm=log_norm
+    )
 
 
 def _log_det(factor: np.ndarray) -> FloatArray:

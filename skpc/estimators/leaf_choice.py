@@ -23,7 +23,7 @@ from ..utils.quantiles import weighted_quantiles
 from .scaling import robust_moments
 
 #: Families that no single column can have, or that only circuits made by hand use.
-_NOT_FOR_COLUMNS = ("indicator", "multivariate_gaussian")
+_NOT_FOR_COLUMNS = ("factor_gaussian", "indicator", "multivariate_gaussian")
 #: Distinct values that are looked at, at most.
 MOST_VALUES = 256
 #: Units of the small mixtures that families are compared by.

@@ -1,7 +1,7 @@
 """Groups of continuous columns that one latent variable emits together."""
 
 from ..circuit import Input
-from ..distributions import Gaussian, MultivariateGaussian
+from ..distributions import FactorGaussian, Gaussian, MultivariateGaussian
 
 
 def gaussian_columns(distributions):
@@ -31,7 +31,7 @@ def gather(groups, wanted):
     return sorted(rest + [tuple(group) for group in wanted if group])
 
 
-def group_leaf(group, distributions, n_units):
+def group_leaf(group, distributions, n_units, n_factors=None):
     """The input of a group: a column's own family, or normal distributions of several columns.
 
     Parameters
@@ -40,6 +40,9 @@ def group_leaf(group, distributions, n_units):
     distributions : sequence of Distribution
         Of every column; those of a group of several are Gaussian.
     n_units : int
+    n_factors : int, optional
+        Factors of the covariance of several columns. None is a full one, as are enough factors
+        for every covariance: one less than columns.
 
     Returns
     -------
@@ -48,5 +51,8 @@ def group_leaf(group, distributions, n_units):
     family = distributions[group[0]]
     if len(group) > 1:
         floor = min(distributions[variable].variance_floor for variable in group)
-        family = MultivariateGaussian(len(group), floor)
+        if n_factors is None or n_factors >= len(group) - 1:
+            family = MultivariateGaussian(len(group), floor)
+        else:
+            family = FactorGaussian(len(group), floor, n_factors)
     return Input(group, family, n_units)

@@ -6,7 +6,7 @@ from ..circuit import Circuit, Product, Sum
 from .base import Structure, is_whole
 from .groups import gather, gaussian_columns, group_leaf
 
-COVARIANCES = ("full", "diag")
+COVARIANCES = ("full", "factor", "diag")
 
 
 class Mixture(Structure):
@@ -19,9 +19,13 @@ class Mixture(Structure):
     ----------
     n_components : int, optional
         Components; None takes the estimator's.
-    covariance : {"full", "diag"}, default="full"
-        Whether the continuous columns of a component have a common covariance, or are
-        independent. Columns of other kinds are always independent within a component.
+    covariance : {"full", "factor", "diag"}, default="full"
+        Whether the continuous columns of a component have any covariance, one with few factors
+        (a mixture of factor analysers [2]_), or are independent. Columns of other kinds are
+        always independent within a component.
+    n_factors : int or "auto", default="auto"
+        Factors of a component's covariance with ``covariance="factor"``; "auto" takes the root of
+        the number of continuous columns, rounded. One less than columns is a full covariance.
     depth : int, default=1
         Number of consecutive sums. With more than one, the weight of every component is a product
         of as many weights: the same family of distributions with more parameters [1]_. The
@@ -31,6 +35,8 @@ class Mixture(Structure):
     ----------
     .. [1] Trapp, Peharz and Pernkopf, "Optimisation of overparametrized sum-product networks",
        TPM 2019.
+    .. [2] Ghahramani and Hinton, "The EM algorithm for mixtures of factor analyzers", technical
+       report CRG-TR-96-1, University of Toronto, 1996.
 
     Examples
     --------
@@ -42,16 +48,21 @@ class Mixture(Structure):
     Circuit(n_variables=3, ...)
     """
 
-    def __init__(self, n_components=None, covariance="full", depth=1):
+    def __init__(self, n_components=None, covariance="full", depth=1, n_factors="auto"):
         self.n_components = n_components
         self.covariance = covariance
         self.depth = depth
+        self.n_factors = n_factors
 
     def check(self):
         super().check()
         if self.covariance not in COVARIANCES:
             raise ValueError(
                 f"covariance={self.covariance!r} is not known; use one of {COVARIANCES}."
+            )
+        if not (self.n_factors == "auto" or is_whole(self.n_factors, 1)):
+            raise ValueError(
+                f"n_factors={self.n_factors!r} must be 'auto' or an integer of at least 1."
             )
         if not is_whole(self.depth, 1):
             raise ValueError(f"depth={self.depth!r} must be an integer of at least 1.")
@@ -76,9 +87,15 @@ class Mixture(Structure):
         self.check()
         n_components = self.resolve_n_components(n_components)
         groups = [(variable,) for variable in range(len(distributions))]
-        if self.covariance == "full":
-            groups = gather(groups, [gaussian_columns(distributions)])
-        leaves = [group_leaf(group, distributions, n_components) for group in groups]
+        n_factors = None
+        if self.covariance != "diag":
+            together = gaussian_columns(distributions)
+            groups = gather(groups, [together])
+            if self.covariance == "factor":
+                n_factors = self.n_factors
+                if n_factors == "auto":
+                    n_factors = max(1, round(len(together) ** 0.5))
+        leaves = [group_leaf(group, distributions, n_components, n_factors) for group in groups]
         node = leaves[0] if len(leaves) == 1 else Product(leaves)
         for size in sum_sizes(n_components, self.depth):
             node = Sum([node], size, kind="block", n_blocks=size)

@@ -70,8 +70,10 @@ def covariance_shrinkage(
             target = (1 - WHOLE_SHARE) * within + WHOLE_SHARE * whole
             rows = (total_weight * use)[:, None, None]
             prior = family.n_variables + 2
-            shown[f][units] = family.pack(
-                location, (rows * covariance + prior * target) / (rows + prior)
+            shown[f][units] = family.repack(
+                parameters.leaves[f][units],
+                location,
+                (rows * covariance + prior * target) / (rows + prior),
             )
         return Parameters(program, parameters.weights, shown)
 
