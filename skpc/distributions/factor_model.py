@@ -9,7 +9,7 @@ from .base import FloatArray
 #: Covariances with a smaller discrepancy are factor models already: to 3e-8 of a deviation.
 SAME = 1e-15
 #: Newton's method ends where another step would gain a smaller share of the discrepancy.
-TOLERANCE = 1e-8
+TOLERANCE = 1e-6
 #: Logarithms of variances move at most so far in one step.
 _LONGEST = 1.5
 #: The noise of a variable is at least this share of its variance: digits for the factors.
@@ -64,11 +64,11 @@ def factor_model(
 
     For given noise the best loadings are eigenvectors of Ψ^(-1/2) S Ψ^(-1/2) whose values γ are
     largest, and what remains is a function of log ψ alone, Σ (γ - 1 - log γ) over the other
-    values. Newton's method finds a minimum; where a step of it does not lower the function,
-    ψ_i ← (S - ΛΛ')_ii does: that is a step of EM with the factors as latent variables, here
-    with the best loadings after it, and the iteration of scikit-learn's FactorAnalysis. So no
-    step lowers the likelihood of a model with the noise that it starts from. There may be several
-    minima, and which one is found depends on the start.
+    values. Newton's method, with the positive terms of the second derivatives, finds a minimum;
+    where a step of it does not lower the function, ψ_i ← (S - ΛΛ')_ii does: that is a step of EM
+    with the factors as latent variables, here with the best loadings after it, and the iteration
+    of scikit-learn's FactorAnalysis. So no step lowers the likelihood of a model with the noise
+    that it starts from. There may be several minima; the start decides.
 
     Parameters
     ----------
@@ -204,12 +204,11 @@ def _newton_step(point: _Point, lowest: FloatArray, n_factors: int) -> tuple[Flo
         (vectors * (rest * values)[:, None]) @ across
     )
     gap = values[:, top, None] - values[:, None, :]
-    pair = rest[:, None, :] & ~rest[:, top, None]
+    # Positive terms alone: the others, of values above one that are left over, may turn the step
+    # uphill. With all of them breast_cancer took 38 % more eigenvectors, to worse minima.
+    pair = (values < 1.0)[:, None, :] & ~rest[:, top, None]
     share = (1.0 - values)[:, None, :] * (values[:, top, None] + values[:, None, :])
-    # Values that are nearly alike would make the step arbitrary.
-    share = np.where(
-        pair, share / np.where(pair, np.maximum(gap, 1e-3 * values[:, top, None]), 1.0), 0.0
-    )
+    share = np.divide(share, gap, out=np.zeros_like(share), where=pair)
     mixed = (vectors[:, None] * share[:, :, None, :]) @ across[:, None]
     kept = across[:, top]
     curvature = curvature + (mixed * kept[:, :, :, None] * kept[:, :, None, :]).sum(axis=1)

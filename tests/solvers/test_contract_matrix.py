@@ -8,7 +8,13 @@ import pytest
 
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
-from skpc.distributions import Bernoulli, Categorical, Gaussian, MultivariateGaussian
+from skpc.distributions import (
+    Bernoulli,
+    Categorical,
+    FactorGaussian,
+    Gaussian,
+    MultivariateGaussian,
+)
 from skpc.solvers import SOLVERS, SolverState, resolve_solver
 from skpc.structures import HCLT, Mixture
 from skpc.training import initial_parameters, leaf_priors
@@ -30,6 +36,7 @@ LEAVES = {
     "categorical": Leaf(Categorical(4), Categorical(4)),
     "gaussian": Leaf(Gaussian(), Gaussian()),
     "groups": Leaf(MultivariateGaussian(2), Gaussian(), 2),
+    "factors": Leaf(FactorGaussian(3), Gaussian(), 3),
 }
 
 

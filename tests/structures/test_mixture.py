@@ -2,14 +2,23 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
 
+import skpc
 from skpc import PCDensityEstimator
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Parameters, Program
-from skpc.distributions import Bernoulli, Categorical, Gaussian
+from skpc.distributions import (
+    Bernoulli,
+    Categorical,
+    FactorGaussian,
+    Gaussian,
+    MultivariateGaussian,
+)
 from skpc.solvers import EM, SolverState
 from skpc.structures import Mixture, resolve_structure
 from skpc.structures.mixture import sum_sizes
+from skpc.training import covariance_shrinkage, initial_parameters, leaf_priors
 from tests import reference
 
 
@@ -146,6 +155,9 @@ def test_consecutive_sums_are_the_mixture_of_their_path_products():
     ({"covariance": "tied"}, "covariance='tied' is not known"),
     ({"depth": 0}, "depth=0 must be an integer of at least 1"),
     ({"n_components": 0}, "n_components=0"),
+    ({"n_factors": 0}, "n_factors=0 must be 'auto' or an integer of at least 1"),
+    ({"n_factors": 1.5}, "n_factors=1.5 must be"),
+    ({"n_factors": None}, "n_factors=None must be"),
 ])  # fmt: skip
 def test_bad_settings(params, message):
     with pytest.raises(ValueError, match=message):
@@ -168,3 +180,64 @@ def test_the_estimator_takes_it_by_name(wine):
     assert np.isfinite(model.sample(5)).all()
     model.partial_fit(X[:50])
     assert np.isfinite(model.score_samples(X)).all()
+
+
+@pytest.mark.parametrize(("n_factors", "leaf"), [
+    ("auto", FactorGaussian(5, n_factors=2)), (3, FactorGaussian(5, n_factors=3)),
+    (4, MultivariateGaussian(5)), (9, MultivariateGaussian(5)),
+])  # fmt: skip
+def test_factors(n_factors, leaf):
+    structure = Mixture(covariance="factor", n_factors=n_factors)
+    circuit = structure.build(np.zeros((2, 6)), [Gaussian()] * 5 + [Bernoulli()], n_components=2)
+    assert [node.distribution for node in circuit.inputs] == [leaf, Bernoulli()]
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_em_of_factor_analysers_never_lowers_the_likelihood(wine, missing):
+    X = wine.copy()
+    X[np.random.default_rng(0).random(X.shape) < missing] = np.nan
+    structure = Mixture(covariance="factor", n_factors=2)
+    program = Program(structure.build(X, [Gaussian(1e-9)] * 13, n_components=2))
+    backend = NumbaBackend(program, np.float64)
+    parameters = initial_parameters(
+        program, "random", leaf_priors(program, X), np.random.default_rng(1)
+    )
+    curve = []
+    for _ in range(25):
+        statistics = backend.statistics(parameters, X)
+        curve.append(statistics.log_likelihood / len(X))
+        _, parameters = EM().update(SolverState(), parameters, statistics.mean(), None)
+    # What the floor adds is within this.
+    assert (np.diff(curve) > -1e-7).all()
+    assert curve[-1] > curve[1] + 0.2
+
+
+def test_the_prior_of_covariances_leaves_factor_models(wine):
+    X = wine[:100]
+    program = Program(Mixture(covariance="factor").build(X, [Gaussian()] * 13, n_components=4))
+    priors = leaf_priors(program, X)
+    parameters = initial_parameters(program, "random", priors, np.random.default_rng(0))
+    backend = NumbaBackend(program, np.float64)
+    _, parameters = EM().update(
+        SolverState(), parameters, backend.statistics(parameters, X).mean(), None
+    )
+    shown = covariance_shrinkage(program, priors, 100)(parameters, backend.top_down(parameters))
+    leaf = program.families[0]
+    np.testing.assert_array_equal(leaf.project(shown.leaves[0]), shown.leaves[0])
+    raw, drawn = (np.linalg.slogdet(leaf.unpack(p.leaves[0])[1])[1] for p in (parameters, shown))
+    assert raw.min() < drawn.min()
+
+
+def test_factors_in_a_grid_search_and_a_file(wine, tmp_path):
+    search = GridSearchCV(
+        PCDensityEstimator(
+            Mixture(covariance="factor"), n_components=2, max_iter=3, random_state=0, n_jobs=1
+        ),
+        {"structure__n_factors": [1, 3]},
+        cv=2,
+    ).fit(wine)
+    model = search.best_estimator_
+    assert model.circuit_.inputs[0].distribution.n_factors in (1, 3)
+    model.save(tmp_path / "model")
+    again = skpc.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.score_samples(wine), model.score_samples(wine))
