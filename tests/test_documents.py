@@ -19,7 +19,14 @@ class FencedParser(doctest.DocTestParser):
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "doc/concepts.md", "doc/sequences.md", "doc/streams.md", "doc/structures.md"],
+    [
+        "README.md",
+        "doc/concepts.md",
+        "doc/sequences.md",
+        "doc/sharpness.md",
+        "doc/streams.md",
+        "doc/structures.md",
+    ],
 )
 def test_examples_print_what_they_say(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # an example saves a model

@@ -27,6 +27,23 @@ class TopDown(NamedTuple):
     leaves: list[np.ndarray]
 
 
+#: What a backend adds to the statistics on request: see ``Statistics.extra``.
+WANTED = ("squares", "curvature")
+
+
+def check_wanted(program: Program, wanted: tuple[str, ...]) -> None:
+    """Refuse unknown names, and second derivatives of circuits that share weights."""
+    unknown = sorted(set(wanted) - set(WANTED))
+    if unknown:
+        raise ValueError(f"wanted names {unknown[0]!r}, which is not known; use some of {WANTED}.")
+    if wanted and any(node.share is not None for node in program.circuit.sums):
+        raise ValueError(
+            "Second derivatives are only computed for circuits without shared weights: where one "
+            "weight is used at several places, the second derivative by it is not minus the "
+            "square of the first, and the trace has terms that this formula lacks."
+        )
+
+
 class Backend(ABC):
     """One way to compute a program.
 
@@ -51,9 +68,22 @@ class Backend(ABC):
 
     @abstractmethod
     def statistics(
-        self, parameters: Parameters, X: np.ndarray, sample_weight: np.ndarray | None = None
+        self,
+        parameters: Parameters,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        wanted: tuple[str, ...] = (),
     ) -> Statistics:
-        """Sums of flows and leaf statistics over the rows."""
+        """Sums of flows and leaf statistics over the rows, and what is ``wanted`` beside them.
+
+        Parameters
+        ----------
+        parameters : Parameters
+        X : ndarray of shape (n, n_variables)
+        sample_weight : ndarray of shape (n,), optional
+        wanted : tuple of str
+            Names of :data:`WANTED`: they come in ``Statistics.extra``. Not for tied circuits.
+        """
 
     @abstractmethod
     def top_down(self, parameters: Parameters) -> TopDown:

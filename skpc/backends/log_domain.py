@@ -20,19 +20,26 @@ CHUNK = 1 << 22
 def log_likelihood(parameters: Parameters, X: np.ndarray) -> np.ndarray:
     """Natural log density of every row, shape (n,)."""
     out = np.empty(len(X))
-    for rows in _chunks(parameters.program, len(X)):
+    for rows in row_chunks(parameters.program, len(X)):
         out[rows] = forward(parameters, X[rows])[-1][:, 0]
     return out
 
 
 def statistics(
-    parameters: Parameters, X: np.ndarray, sample_weight: np.ndarray | None = None
+    parameters: Parameters,
+    X: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+    wanted: tuple[str, ...] = (),
 ) -> Statistics:
     """Statistics of some rows; rows of probability zero have no flow and log p = -inf."""
     total = Statistics.zeros(parameters.program)
     weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
-    for rows in _chunks(parameters.program, len(X)):
+    for rows in row_chunks(parameters.program, len(X)):
         total = total + _chunk_statistics(parameters, X[rows], weight[rows])
+    if wanted:
+        from .log_curvature import add_curvature
+
+        add_curvature(parameters, X, weight, wanted, total)
     return total
 
 
@@ -139,7 +146,7 @@ def _transposed(x: np.ndarray, rows: int, cols: int) -> np.ndarray:
     return x.reshape(-1, rows, cols).swapaxes(1, 2).reshape(x.shape)
 
 
-def _chunks(program: Program, n: int) -> Iterator[slice]:
+def row_chunks(program: Program, n: int) -> Iterator[slice]:
     widest = 1
     for group in program.groups:
         widest = max(widest, group.rows * group.cols)

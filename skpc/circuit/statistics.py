@@ -26,6 +26,12 @@ class Statistics:
     leaves : list of ndarray of shape (family units, 1 + n_statistics), float64
         Column 0: the flow of the unit over rows where its cell is present. The others:
         that flow times the sufficient statistics of the cell.
+    extra : dict of str to ndarray
+        What was asked for beside these, by name; a name that is not there counts as zeros.
+        "squares" (n_weights,): sums of w · g², with g the derivative of log p by a weight.
+        "curvature" (n_weights,): the gradient of Σ w Σ g² by the weights, and "curvature_0",
+        "curvature_1", …: the same for the log density of the leaves of every family, in the
+        layout of ``leaves``.
     """
 
     def __init__(
@@ -34,11 +40,13 @@ class Statistics:
         weight: float,
         flows: np.ndarray,
         leaves: Sequence[np.ndarray],
+        extra: dict[str, np.ndarray] | None = None,
     ) -> None:
         self.log_likelihood = float(log_likelihood)
         self.weight = float(weight)
         self.flows = flows
         self.leaves = list(leaves)
+        self.extra = {} if extra is None else extra
 
     @classmethod
     def zeros(cls, program: Program) -> Statistics:
@@ -55,6 +63,7 @@ class Statistics:
             self.weight + other.weight,
             self.flows + other.flows,
             [a + b for a, b in zip(self.leaves, other.leaves, strict=True)],
+            _joined(self.extra, other.extra),
         )
 
     def scaled(self, factor: float) -> Statistics:
@@ -64,6 +73,7 @@ class Statistics:
             factor * self.weight,
             factor * self.flows,
             [factor * a for a in self.leaves],
+            {name: factor * a for name, a in self.extra.items()},
         )
 
     def mean(self) -> Statistics:
@@ -73,7 +83,14 @@ class Statistics:
         # Not times the inverse, which overflows for the smallest weights.
         total = self.weight
         leaves = [a / total for a in self.leaves]
-        return Statistics(self.log_likelihood / total, 1.0, self.flows / total, leaves)
+        extra = {name: a / total for name, a in self.extra.items()}
+        return Statistics(self.log_likelihood / total, 1.0, self.flows / total, leaves, extra)
 
     def __repr__(self) -> str:
         return f"Statistics(log_likelihood={self.log_likelihood:.6g}, weight={self.weight:.6g})"
+
+
+def _joined(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Sums by name; what is missing is zero."""
+    both = {name: one[name] + other[name] for name in one if name in other}
+    return {**one, **other, **both}

@@ -77,9 +77,10 @@ class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, Base
         for binary and categorical tables. With 2 to 100 continuous columns it mixes one with a
         mixture of normal distributions with full covariances, by weights learnt from rows held
         out.
-    solver : {"adam", "anemone", "em", "minibatch_em", "sgd"} or Solver, default="anemone"
-        How its parameters are learnt. With "learnspn", which brings parameters, "anemone" stands
-        for five passes of "em".
+    solver : str or Solver, default="anemone"
+        How its parameters are learnt: "adam", "anemone", "em", "minibatch_em", "sgd",
+        "sharpness_em", or an object of ``skpc.solvers``. With "learnspn", which brings parameters,
+        "anemone" stands for five passes of "em".
     n_components : int, default=32
         Latent states a region of the structure: the width of the model.
     leaves : "auto", str, Distribution or dict, default="auto"

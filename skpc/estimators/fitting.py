@@ -187,8 +187,11 @@ def draw_model(
     Model
     """
     X, weight, kinds, schema = table
+    solver = resolve_solver(estimator.solver)
     structure = estimator.structure if structure is None else structure
     by_hand = isinstance(structure, Circuit)
+    if by_hand:
+        solver.check_circuit(structure)
     structure = structure if by_hand else resolve_structure(structure)
     if encoder is None:
         names = None if schema is None else [column.name for column in schema.columns]
@@ -220,6 +223,7 @@ def draw_model(
                 sample_weight=row_weight,
                 random_state=int(rng.integers(2**31)),
             )
+        solver.check_circuit(circuit)
     program = Program(circuit)
     dtype = _dtype(estimator.dtype, program, max(len(X), rows_to_come))
     backend = make_backend(program, dtype, estimator.n_jobs)

@@ -190,6 +190,7 @@ def _add_open_batch(batch: OpenBatch, add: Callable) -> dict[str, Any]:
     add("batch/shown", {str(i): a for i, a in enumerate(batch.shown.leaves)})
     add("batch/state", batch.state.arrays)
     add("batch/leaf_flows", {str(i): a for i, a in enumerate(batch.statistics.leaves)})
+    add("batch/extra", batch.statistics.extra)
     add("batch", {"weights": batch.parameters.weights, "flows": batch.statistics.flows})
     return {
         "step": batch.state.step,
@@ -205,6 +206,11 @@ def _open_batch(arrays: dict[str, np.ndarray], header: dict[str, Any], model: Mo
     for name in ("batch/weights", "batch/flows"):
         _check_array(name, arrays[name], (program.n_weights,))
     weights, flows = arrays["batch/weights"], _leaves(arrays, "batch/leaf_flows", program, more=1)
+    extra = _part(arrays, "batch/extra/")
+    for name, array in extra.items():
+        number = name.removeprefix("curvature_")
+        like = flows[int(number)] if number.isdigit() else weights
+        _check_array(f"batch/extra/{name}", array, like.shape)
     return OpenBatch(
         Parameters(program, weights, _leaves(arrays, "batch/shown", program)),
         Parameters(program, weights, _leaves(arrays, "batch/leaves", program)),
@@ -213,7 +219,11 @@ def _open_batch(arrays: dict[str, np.ndarray], header: dict[str, Any], model: Mo
         ),
         model.backend,
         Statistics(
-            float(header["log_likelihood"]), float(header["weight"]), arrays["batch/flows"], flows
+            float(header["log_likelihood"]),
+            float(header["weight"]),
+            arrays["batch/flows"],
+            flows,
+            extra,
         ),
     )
 

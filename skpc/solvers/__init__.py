@@ -13,6 +13,7 @@ from .minibatch_em import MiniBatchEM
 from .registry import SOLVERS, resolve_solver
 from .schedules import SCHEDULES, Constant, Cosine, Schedule, resolve_schedule, scheduled_step
 from .sgd import SGD
+from .sharpness_em import SharpnessEM
 
 __all__ = [
     "EM",
@@ -27,6 +28,7 @@ __all__ = [
     "GradientSolver",
     "MiniBatchEM",
     "Schedule",
+    "SharpnessEM",
     "Solver",
     "SolverState",
     "resolve_schedule",

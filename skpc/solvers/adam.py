@@ -37,6 +37,13 @@ class Adam(GradientSolver):
         every update; for leaves there is the pseudocount.
     clipping : float or None, default=None
         Largest norm of a gradient, in nats a row.
+    sharpness : float, sequence of float or "auto", default=0.0
+        μ of a penalty μ · mean Σ g² on sharp maxima, with g the derivative of log p by every
+        linear sum weight: minus the trace of the Hessian, Suresh et al., arXiv 2508.05537. It
+        makes a step about three times as long, and pays on few rows. A sequence is walked
+        through from the first update to the last, linearly in between. "auto" gives the penalty
+        a slope of fixed relative length: that of the likelihood times the degree of overfitting
+        on the held-out rows, or times 0.5 without such rows. Not for shared weights.
 
     References
     ----------
@@ -59,6 +66,7 @@ class Adam(GradientSolver):
         epsilon=1e-8,
         weight_decay=0.0,
         clipping=None,
+        sharpness=0.0,
     ):
         self.step_size = step_size
         self.min_step_size = min_step_size
@@ -68,6 +76,7 @@ class Adam(GradientSolver):
         self.epsilon = epsilon
         self.weight_decay = weight_decay
         self.clipping = clipping
+        self.sharpness = sharpness
 
     def check(self):
         super().check()

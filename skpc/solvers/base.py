@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..backends import TopDown
-from ..circuit import Parameters, Statistics
+from ..circuit import Circuit, Parameters, Statistics
 from .schedules import resolve_schedule
 
 #: Below the smallest normal number, quotients lose their digits and reciprocals overflow.
@@ -29,6 +29,12 @@ class SolverState:
         Updates planned, None on a stream; schedules with an end need it.
     arrays : dict of str to ndarray
         Moments, flat, in the layout of the parameters.
+    total_weight : float
+        Weight, in rows, of all rows that are learnt from (on a stream: so far): means times it
+        are sums over the training rows, whatever the batch.
+    overfitting : float or None
+        (train - held-out) / |train| of the mean log-likelihoods of the last epoch, None without
+        held-out rows.
     share : float
         Part of a whole batch that the next statistics stand for: a stream may come in single
         rows, and each is then learnt with so small a step that a batch of them has the effect
@@ -42,6 +48,8 @@ class SolverState:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     share: float = 1.0
     owner: str = ""
+    total_weight: float = 1.0
+    overfitting: float | None = None
 
     def owned_by(self, solver: Any) -> SolverState:
         """For this solver: the arrays of another one mean nothing to it."""
@@ -63,7 +71,12 @@ class Solver(BaseEstimator, ABC):
     #: Whether ``update`` reads the top-down probabilities.
     needs_top_down: ClassVar[bool] = False
     #: Whether a batch must be the whole data set.
-    full_batch: ClassVar[bool] = False
+    full_batch: bool = False
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Statistics that ``update`` reads beside the usual ones: see ``Statistics.extra``."""
+        return ()
 
     @property
     def anneals(self) -> bool:
@@ -72,6 +85,9 @@ class Solver(BaseEstimator, ABC):
 
     def check(self) -> None:
         """Raise ValueError for a setting that cannot work, before any work is done."""
+
+    def check_circuit(self, circuit: Circuit) -> None:
+        """Raise ValueError for a circuit that cannot be learnt so, before any row is looked at."""
 
     @abstractmethod
     def update(
@@ -138,3 +154,19 @@ def unit_flows(statistics: Statistics, parameters: Parameters):
     """F̄_n of every unit of every sum (by row) and of every leaf family."""
     rows = parameters.program.row_sums(statistics.flows)
     return rows, [leaf[:, 0] for leaf in statistics.leaves]
+
+
+def move_towards(parameters: Parameters, statistics: Statistics, step: float) -> Parameters:
+    """θ' = (1 - s) θ + s F̄_nc / F̄_n, and the same for leaves; units without flow stay."""
+    rows, leaves = unit_flows(statistics, parameters)
+    keep = _share(rows, 1 - step), [_share(x, 1 - step) for x in leaves]
+    learn = _inverse(rows, step), [_inverse(x, step) for x in leaves]
+    return mix(parameters, keep, learn, statistics)
+
+
+def _share(flow, value):
+    return np.where(flow >= SMALLEST, value, 1.0)
+
+
+def _inverse(flow, value):
+    return np.divide(value, flow, out=np.zeros_like(flow), where=flow >= SMALLEST)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from .base import Solver, mix
@@ -27,7 +25,7 @@ class EM(Solver):
     EM()
     """
 
-    full_batch: ClassVar[bool] = True
+    full_batch = True
 
     def update(self, state, parameters, statistics, top_down):
         """Replace the parameters by what the flows say."""

@@ -14,6 +14,13 @@ from ..backends import TopDown, log_weight_gradient, renormalise
 from ..circuit import Parameters, Statistics
 from .base import Solver, SolverState
 from .schedules import check_steps, whole_step
+from .sharpness import (
+    automatic_part,
+    check_strength,
+    penalty_statistics,
+    refuse_tied,
+    strength_now,
+)
 
 #: No coordinate moves further in one update: a weight by a factor e, a location by one unit.
 LARGEST_MOVE = 1.0
@@ -104,8 +111,18 @@ def _bounded(move: np.ndarray) -> np.ndarray:
 class GradientSolver(Solver):
     """Base of the solvers that climb the log-likelihood by its gradient.
 
-    They have ``step_size``, ``min_step_size``, ``schedule``, ``weight_decay`` and ``clipping``.
+    They have ``step_size``, ``min_step_size``, ``schedule``, ``weight_decay``, ``clipping`` and
+    ``sharpness``.
     """
+
+    @property
+    def wanted(self):
+        """Second derivatives, for a penalty on sharpness."""
+        return ("curvature",) if self._is_penalised else ()
+
+    @property
+    def _is_penalised(self) -> bool:
+        return isinstance(self.sharpness, str) or bool(np.any(np.asarray(self.sharpness) != 0))
 
     def check(self):
         check_steps(self.step_size, self.min_step_size, self.schedule, most=math.inf)
@@ -116,10 +133,25 @@ class GradientSolver(Solver):
             isinstance(clipping, Real) and 0 < float(clipping) < math.inf
         ):
             raise ValueError(f"clipping={clipping!r} must be None or a positive, finite number.")
+        check_strength("sharpness", self.sharpness)
 
-    def slope(self, parameters: Parameters, statistics: Statistics) -> Coordinates:
-        """What is climbed; a penalty subtracts its own gradient here."""
-        return gradient(parameters, statistics)
+    def check_circuit(self, circuit):
+        if self._is_penalised:
+            refuse_tied(circuit, f"{type(self).__name__}(sharpness={self.sharpness!r})")
+
+    def objective(
+        self, parameters: Parameters, statistics: Statistics, state: SolverState
+    ) -> Statistics:
+        """Statistics of what is climbed: of the likelihood, less those of a penalty."""
+        if "curvature" not in statistics.extra or not self._is_penalised:
+            return statistics
+        penalty = penalty_statistics(parameters, statistics)
+        if isinstance(self.sharpness, str):
+            rise, climb = (gradient(parameters, s).norm() for s in (statistics, penalty))
+            mu = automatic_part(state) * rise / climb if climb > 0 else 0.0
+        else:
+            mu = strength_now(self.sharpness, state)
+        return statistics + penalty.scaled(-mu)
 
     def conditioned(
         self,
@@ -139,8 +171,8 @@ class GradientSolver(Solver):
 
     def update(self, state, parameters, statistics, top_down):
         """One step uphill."""
-        slope = self.slope(parameters, statistics)
-        slope = self.conditioned(slope, parameters, statistics, top_down)
+        statistics = self.objective(parameters, statistics, state)
+        slope = self.conditioned(gradient(parameters, statistics), parameters, statistics, top_down)
         if self.clipping is not None:
             slope = slope.scaled(min(1.0, self.clipping / max(slope.norm(), 1e-300)))
         direction, arrays = self.direction(slope, state)

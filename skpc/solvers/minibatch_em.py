@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from .base import SMALLEST, Solver, mix, unit_flows
+from .base import Solver, move_towards
 from .momentum import check_decay, with_momentum
 from .schedules import check_steps, scheduled_step
 
@@ -54,15 +52,4 @@ class MiniBatchEM(Solver):
         """Move every unit that had flow by the share s."""
         step = scheduled_step(self, state)
         statistics, arrays = with_momentum(self.momentum, state, statistics)
-        rows, leaves = unit_flows(statistics, parameters)
-        keep = _share(rows, 1 - step), [_share(x, 1 - step) for x in leaves]
-        learn = _inverse(rows, step), [_inverse(x, step) for x in leaves]
-        return state.advanced(arrays), mix(parameters, keep, learn, statistics)
-
-
-def _share(flow, value):
-    return np.where(flow >= SMALLEST, value, 1.0)
-
-
-def _inverse(flow, value):
-    return np.divide(value, flow, out=np.zeros_like(flow), where=flow >= SMALLEST)
+        return state.advanced(arrays), move_towards(parameters, statistics, step)

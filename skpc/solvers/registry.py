@@ -10,6 +10,7 @@ from .base import Solver
 from .em import EM
 from .minibatch_em import MiniBatchEM
 from .sgd import SGD
+from .sharpness_em import SharpnessEM
 
 SOLVERS: dict[str, type[Solver]] = {
     "adam": Adam,
@@ -17,6 +18,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "em": EM,
     "minibatch_em": MiniBatchEM,
     "sgd": SGD,
+    "sharpness_em": SharpnessEM,
 }
 
 

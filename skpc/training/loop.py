@@ -124,11 +124,12 @@ def train(
     KeyboardInterrupt
         If no epoch was finished before; later ones only end the training.
     """
+    solver.check_circuit(backend.program.circuit)
     monitor = Monitor() if monitor is None else monitor
     per_epoch = 1 if solver.full_batch else n_batches(source.n_rows, batch_size)
     if state is None:
         state = SolverState(horizon=per_epoch * max_iter)
-    state = replace(state, share=1.0).owned_by(solver)
+    state = replace(state, share=1.0, total_weight=source.total_weight).owned_by(solver)
     shown = _shown(backend, parameters, read_out)
     result = TrainingResult(shown, parameters, state, max_iter=max_iter)
     best = mark = -np.inf
@@ -224,6 +225,8 @@ def _epoch(
     if validation is not None:
         held_out = mean_log_likelihood(backend, result.parameters, validation)
     mean = total / weight + source.log_units if weight > 0 else 0.0
+    if held_out is not None and mean != 0:
+        result.state = replace(result.state, overfitting=(mean - held_out) / abs(mean))
     return EpochRecord(number, mean, held_out)
 
 
@@ -232,8 +235,8 @@ def _epoch_statistics(backend, result, source, solver, batch_size, rng):
     if solver.full_batch:
         total = Statistics.zeros(result.parameters.program)
         for X, weight in source.batches(FULL_PASS_ROWS, None):
-            total = total + backend.statistics(result.parameters, X, weight)
+            total = total + backend.statistics(result.parameters, X, weight, solver.wanted)
         yield total
         return
     for X, weight in source.batches(batch_size, rng):
-        yield backend.statistics(result.parameters, X, weight)
+        yield backend.statistics(result.parameters, X, weight, solver.wanted)

@@ -160,6 +160,7 @@ def learn_stream(
     -------
     StreamResult
     """
+    solver.check_circuit(backend.program.circuit)
     history = []
     if batch is not None and batch.state.owned_by(solver) is not batch.state:
         batch = None
@@ -177,7 +178,7 @@ def learn_stream(
         part = slice(start, max(start + 1, stop))
         start, done = part.stop, float(ends[part.stop - 1])
         rows, weight = X[part], sample_weight[part]
-        statistics = backend.statistics(batch.prepared, encode(rows), weight)
+        statistics = backend.statistics(batch.prepared, encode(rows), weight, solver.wanted)
         total = statistics.log_likelihood + float(np.dot(weight, log_units(rows)))
         history.append(total / statistics.weight)
         batch = batch.joined(statistics)
@@ -200,7 +201,9 @@ def _learn(
     state, raw = learn_batch(
         batch.backend,
         batch.parameters,
-        replace(batch.state, share=min(1.0, batch.statistics.weight / batch_size)),
+        replace(
+            batch.state, share=min(1.0, batch.statistics.weight / batch_size), total_weight=seen
+        ),
         solver,
         batch.statistics,
         smoothing(seen),

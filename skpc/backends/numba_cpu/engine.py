@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
 from .. import log_domain
-from ..base import Backend, TopDown
+from ..base import Backend, TopDown, check_wanted
 from .accumulate import add_lanes, top_down
 from .columns import LOG_SCALE
 from .lanes import allowed_threads, run_lanes
@@ -20,6 +20,9 @@ from .rows import encode_rows, group_flows
 from .simd import PANEL
 from .tiles import LOST_SHARE, learn_tiles, score_tiles
 from .workspace import Bench
+
+if TYPE_CHECKING:
+    from .curvature import CurvatureBench
 
 #: Rows of a tile up to 64 units, and above: four vectors of a node stay in a cache of 256 KB.
 TILE_ROWS, WIDE_TILE_ROWS = 128, 64
@@ -82,7 +85,9 @@ class NumbaBackend(Backend):
         parameters: Parameters | Packed,
         X: np.ndarray,
         sample_weight: np.ndarray | None = None,
+        wanted: tuple[str, ...] = (),
     ) -> Statistics:
+        check_wanted(self.program, wanted)
         total = Statistics.zeros(self.program)
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
         if weight.shape != (len(X),):
@@ -90,10 +95,17 @@ class NumbaBackend(Backend):
         model = self.prepared(parameters)
         step = self._max_lanes * self._lane_tiles * self._tile_panels * PANEL
         leaves = np.zeros(self._learning.plan.n_leaf_out)
+        curve = None
+        if wanted:
+            from .curvature import CurvaturePass
+
+            curve = CurvaturePass(self._curving, model, wanted, self._max_lanes)
         for start in range(0, len(X), step):
             part = slice(start, start + step)
-            self._learn(model, X[part], weight[part], total, leaves)
+            self._learn(model, X[part], weight[part], total, leaves, curve)
         self._unpack_leaves(leaves, total, model)
+        if curve is not None:
+            curve.add_to(total, self._read_leaves)
         return total
 
     def top_down(self, parameters: Parameters) -> TopDown:
@@ -125,6 +137,12 @@ class NumbaBackend(Backend):
     @cached_property
     def _learning(self) -> Bench:
         return Bench(make_plan(self.program, training=True), self.dtype)
+
+    @cached_property
+    def _curving(self) -> CurvatureBench:
+        from .curvature import CurvatureBench
+
+        return CurvatureBench(self.program, self.dtype)
 
     @cached_property
     def _leaf_starts(self) -> np.ndarray:
@@ -270,7 +288,7 @@ class NumbaBackend(Backend):
 
     # -- learning ---------------------------------------------------------------------------
 
-    def _learn(self, model: Packed, X, weight, total: Statistics, leaves) -> None:
+    def _learn(self, model: Packed, X, weight, total: Statistics, leaves, curve=None) -> None:
         n = len(X)
         panels = min(self._tile_panels, max(1, -(-n // PANEL)))
         tile = panels * PANEL
@@ -285,7 +303,7 @@ class NumbaBackend(Backend):
             return
         padded = np.zeros(n_tiles * tile, dtype=self.dtype)
         padded[:n] = weight / unit
-        bench = self._learning
+        bench = self._learning if curve is None else curve.bench
         accumulators = bench.accumulators(self.program.n_weights, n_lanes)
         edges, leaf_out = (a[:n_lanes] for a in accumulators)
 
@@ -295,6 +313,22 @@ class NumbaBackend(Backend):
             rows = slice(first * tile, last * tile)
             families = self.program.families
             data = encode_rows(bench.plan, families, model.members, X[rows], (last - first) * tile)
+            if curve is not None:
+                curve.learn_tiles(
+                    number,
+                    X[rows],
+                    data,
+                    last - first,
+                    panels,
+                    self._lost,
+                    log_likelihood[rows],
+                    bound[rows],
+                    padded[rows],
+                    edges[number],
+                    leaf_out[number],
+                )
+                groups[number] = group_flows(bench.plan, families, model.members, X[rows], data)
+                return
             with bench.workspace(panels) as space:
                 learn_tiles(
                     bench.tables,
@@ -324,7 +358,10 @@ class NumbaBackend(Backend):
         log_likelihood, bound = log_likelihood[:n], bound[:n]
         used = weight > 0
         whole = bound <= LOST_SHARE
-        if np.isfinite(flows.sum()) and np.isfinite(part_leaves.sum()):
+        finite = np.isfinite(flows.sum()) and np.isfinite(part_leaves.sum())
+        if curve is not None:
+            finite = curve.collect(unit if finite else 0.0) and finite
+        if finite:
             total.flows += flows * unit if unit != 1.0 else flows
             leaves += part_leaves * unit
             for lane_groups in groups:
@@ -339,12 +376,15 @@ class NumbaBackend(Backend):
         total.log_likelihood += float(np.dot(weight[kept], log_likelihood[kept]))
         if not whole.all():
             damaged = np.flatnonzero(~whole)
-            extra = log_domain.statistics(model.parameters, X[damaged], weight[damaged])
+            wanted = () if curve is None else curve.wanted
+            extra = log_domain.statistics(model.parameters, X[damaged], weight[damaged], wanted)
             total.weight += extra.weight
             total.log_likelihood += extra.log_likelihood
             total.flows += extra.flows
             for mine, more in zip(total.leaves, extra.leaves, strict=True):
                 mine += more
+            for name, more in extra.extra.items():
+                total.extra[name] = total.extra.get(name, 0.0) + more
 
     def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, model: Packed) -> None:
         plan = self._learning.plan
@@ -355,9 +395,13 @@ class NumbaBackend(Backend):
             parts[leaf.family] = part.reshape(n_units, leaf.n_terms)
         for group, factors in zip(plan.merged, model.factors, strict=True):
             unpack_merged(group, factors, leaves, total.flows, parts[group.family])
-        for leaf in plan.families:
+        self._read_leaves(parts, total.leaves)
+
+    def _read_leaves(self, parts: dict[int, np.ndarray], leaves: list[np.ndarray]) -> None:
+        """From flows by state, or flow-weighted statistics, to those of every family."""
+        for leaf in self._learning.plan.families:
             part = parts[leaf.family]
-            out = total.leaves[leaf.family]
+            out = leaves[leaf.family]
             if leaf.is_table:
                 out[:, 0] += part.sum(axis=1)
                 out[:, 1:] += part @ self._state_statistics[leaf.family]

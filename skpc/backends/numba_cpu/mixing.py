@@ -55,7 +55,7 @@ def mix_backward(weights, w, up, u, source, s, factors, f, result, r, units, n_p
 
 
 @kernel
-def _pair(values, a, b, factors, fa, fb, units_b, step_a, step_b, n_panels, scratch):
+def pair_values(values, a, b, factors, fa, fb, units_b, step_a, step_b, n_panels, scratch):
     """scratch[j] = (one unit of the first factor) · (unit j of the second), both scaled."""
     never_inline()
     for p in range(n_panels):
@@ -100,7 +100,7 @@ def kronecker_forward(
         vstore(factors, f + t, vload(inverse, sa + t))
         vstore(factors, f + rows + t, vload(inverse, sb + t))
     for i in range(units_a):
-        _pair(
+        pair_values(
             values,
             a + i * PANEL,
             b,
@@ -166,7 +166,7 @@ def kronecker_backward(
     never_inline()
     rows = n_panels * PANEL
     for i in range(units_a):
-        _pair(
+        pair_values(
             values,
             a + i * PANEL,
             b,

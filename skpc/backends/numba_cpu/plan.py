@@ -156,8 +156,8 @@ class _Places:
 MERGE_STATES = 64
 
 
-def make_plan(program: Program, training: bool) -> Plan:
-    """Lay out one tile of a program, for scoring or for training."""
+def make_plan(program: Program, training: bool, keep_scales: bool = False) -> Plan:
+    """Lay out one tile of a program, for scoring or for training, with scales that last or not."""
     n = program.n_vectors
     table = np.zeros((n, N_INSTRUCTION_COLUMNS), dtype=np.int64)
     args = np.zeros((len(program.args), N_ARG_COLUMNS), dtype=np.int64)
@@ -180,7 +180,7 @@ def make_plan(program: Program, training: bool) -> Plan:
 
     _choose_scales(table, args, parent_ops)
     n_factors = _place_factors(table, args)
-    n_values, n_scales = _place_values(table, args, parents, parent_ops, training)
+    n_values, n_scales = _place_values(table, args, parents, parent_ops, training, keep_scales)
     args[:, CHILD_VALUE] = table[args[:, CHILD], VALUE]
     args[:, CHILD_UNITS] = program.units[args[:, CHILD]]
     args[:, CHILD_SCALE] = table[args[:, CHILD], SCALE]
@@ -345,7 +345,7 @@ def _place_factors(table, args) -> int:
     return n_factors
 
 
-def _place_values(table, args, parents, parent_ops, training):
+def _place_values(table, args, parents, parent_ops, training, keep_scales):
     values, scales = _Places(), _Places()
     readers = np.array([len(p) for p in parents])
     last = len(table) - 1
@@ -369,7 +369,7 @@ def _place_values(table, args, parents, parent_ops, training):
             readers[child] -= 1
             place = int(table[child, SCALE])
             scale_readers[place] -= 1
-            if scale_readers[place] == 0:
+            if scale_readers[place] == 0 and not keep_scales:
                 scales.give(place, 1)
             # In training a leaf below products only is never read again.
             leaf = table[child, OP] in LEAVES and parent_ops[child] <= PRODUCTS

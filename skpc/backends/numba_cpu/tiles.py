@@ -22,7 +22,7 @@ LOST_SHARE = 1e-6
 
 
 @kernel
-def _pointers(model, data, buffers):
+def bare_pointers(model, data, buffers):
     """Arrays of the call as bare pointers."""
     weights, table, log2_scale, coefficients = model
     codes, floats, n_rows = data
@@ -39,7 +39,7 @@ def _pointers(model, data, buffers):
 @entry_kernel
 def score_tiles(tables, model, data, n_tiles, n_panels, buffers, lost, log_likelihood, bound):
     """Log-likelihoods of the rows of some tiles."""
-    model, data, scales, (values, factors, scratch) = _pointers(model, data, buffers)
+    model, data, scales, (values, factors, scratch) = bare_pointers(model, data, buffers)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)
     before = flush_subnormals()
@@ -68,7 +68,7 @@ def learn_tiles(
     leaf_out,
 ):
     """Log-likelihoods and flows of the rows of some tiles; damaged rows get no flow."""
-    model, data, scales, (values, factors, scratch) = _pointers(model, data, buffers)
+    model, data, scales, (values, factors, scratch) = bare_pointers(model, data, buffers)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)
     row_weights = pointer(row_weights)
