@@ -52,6 +52,8 @@ class Distribution(ABC):
     n_states: int | None
     #: Whether the states are numbers, so that neighbours are alike.
     ordered: ClassVar[bool] = False
+    #: Whether members know their values, so that nothing must draw them elsewhere.
+    is_fixed: ClassVar[bool] = False
     #: Columns that a member speaks of together; rows of such a group are the last axis of x.
     n_variables: int = 1
 

@@ -654,6 +654,10 @@ def _same(one: Any, other: Any) -> bool:
         return all(_same(value, others[name]) for name, value in mine.items())
     if isinstance(one, str | Circuit | BaseEstimator) or isinstance(other, str | Circuit):
         return one is other or (isinstance(one, str) and one == other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
     return bool(np.array_equal(np.asarray(one), np.asarray(other)))
 
 

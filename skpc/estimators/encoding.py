@@ -26,6 +26,8 @@ BINARY, CATEGORICAL, CONTINUOUS, LOGARITHM, NATIVE = range(5)
 #: more than a tenth of its rows, but for five: 60 ages are numbers, though they have 50 values.
 MAX_CATEGORIES, FEW_CATEGORIES, ROWS_A_CATEGORY = 64, 5, 10
 
+#: Why a column has the leaves that it was given.
+AS_SAID = "as leaves says"
 #: Logarithms beyond which float64 has no numbers.
 LARGEST_LOG = 700.0
 
@@ -36,7 +38,8 @@ class TableEncoder:
     - *binary*: only 0 and 1 occur, and the user does not name it; the codes are the values.
     - *categorical*: columns of words, and those that the user names; where nobody names any,
       those of a ``category`` dtype and whole-number columns with few distinct values: at most
-      64, and at most a tenth of the rows or five. One more code, the last, is kept for
+      64, and at most a tenth of the rows or five. In a data frame also columns of floats that
+      are whole but for missing cells. One more code, the last, is kept for
       categories never seen.
     - *continuous*: (x - shift) / scale with robust float64 moments; ``log_scale`` brings
       densities back to the user's units.
@@ -126,11 +129,11 @@ class TableEncoder:
         by_column = leaves if isinstance(leaves, dict) else {}
         others = "auto" if isinstance(leaves, dict) else leaves
         for j, kind in enumerate(kinds):
-            leaf = by_column.get(j, "auto")
+            leaf = by_column.get(j, others)
             named = kind == CATEGORY if categorical is None else bool(categorical[j])
             if named or kind == WORDS or leaf == "categorical":
                 name = j if names is None else names[j]
-                if leaf not in ("auto", "categorical"):
+                if j in by_column and leaf not in ("auto", "categorical"):
                     raise ValueError(
                         f"leaves gives column {name!r} {leaf!r}, but it holds words or categories; "
                         "leave it out of leaves, or out of categorical_features."
@@ -139,24 +142,25 @@ class TableEncoder:
                 if schema is not None:
                     values = schema.columns[j].categories(values)
                 why = "words" if kind == WORDS else "categories"
-                self._make_categorical(j, values, why if leaf == "auto" else "as leaves says")
+                self._make_categorical(j, values, why if named or kind == WORDS else AS_SAID)
                 continue
             column = X[:, j]
-            if leaf != "auto":
+            if j in by_column and leaf != "auto":
                 self._make_numbers(j, column, sample_weight, leaf, names)
             elif kind == "b" or (not numbers_only and _only_zero_and_one(column, kind)):
                 self._make_binary(j, column, sample_weight, "truth values" if kind == "b" else
                                   "no numbers but 0 and 1")  # fmt: skip
             elif (
-                categorical is None
-                and kind in "iu"
+                leaf == "auto"
+                and categorical is None
+                and (kind in "iu" or (schema is not None and _has_gaps(column, kind)))
                 and not numbers_only
                 and _has_few(values := np.unique(column), column, sample_weight)
             ):
                 n_values = np.count_nonzero(values == values)
-                self._make_categorical(j, values, f"whole numbers, only {n_values} different ones")
+                self._make_categorical(j, values, f"whole numbers, {n_values} different ones")
             else:
-                self._make_numbers(j, column, sample_weight, others, names)
+                self._make_numbers(j, column, sample_weight, leaf, names)
         self._finish()
         return self
 
@@ -222,7 +226,7 @@ class TableEncoder:
             self.leaves[j] = choose_leaf(column, sample_weight)
         else:
             family, self.shift[j] = completed(leaf, column, sample_weight)
-            self.leaves[j] = Leaf(family, "as leaves says")
+            self.leaves[j] = Leaf(family, AS_SAID)
         family = self.leaves[j].distribution
         if isinstance(family, Bernoulli | Gaussian | LogNormal):
             places = {Bernoulli: BINARY, Gaussian: CONTINUOUS, LogNormal: LOGARITHM}
@@ -399,7 +403,7 @@ class TableEncoder:
         outside, seen = self._outside(X), x == x
         share, width = self.open_share[self._bounded], self.width[self._bounded]
         with np.errstate(divide="ignore", over="ignore"):
-            rare = np.log(share) - np.log(np.pi * width) - 2 * np.log(np.hypot(1, x / width))
+            rare = np.log(share) + np.log(width / np.pi) - 2 * np.log(np.hypot(width, x))
         usual = np.log1p(-share) - self.log_scale[self._bounded]
         logarithm = self.kinds[self._bounded] == LOGARITHM
         usual = usual - np.log(np.where(logarithm & seen & ~outside, x, 1.0))
@@ -454,6 +458,12 @@ class IdentityEncoder(TableEncoder):
 
     def within_reach(self, rows):
         return rows
+
+
+def _has_gaps(column: np.ndarray, kind: str) -> bool:
+    """Whether these are whole numbers that pandas made floats, for want of whole missing ones."""
+    missing = column != column
+    return kind == "f" and bool(missing.any() and (missing | (column == np.floor(column))).all())
 
 
 def _has_few(values: np.ndarray, column: np.ndarray, sample_weight: np.ndarray | None) -> bool:

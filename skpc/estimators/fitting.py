@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from ..backends import Backend
 from ..circuit import Circuit, Parameters, Program, Statistics
+from ..distributions import Gaussian
 from ..solvers import EM, Solver, SolverState, resolve_solver
 from ..structures import Structure, learns_parameters, resolve_structure
 from ..structures.row_sample import stratified_row_sample
@@ -97,7 +98,9 @@ class Model:
         if not isinstance(self.encoder, IdentityEncoder):
             return self.encoder.leaves
         found = {v: node.distribution for node in self.circuit.inputs for v in node.variables}
-        return [Leaf(found[v], "made by hand") for v in range(self.circuit.n_variables)]
+        nothing = Leaf(Gaussian(), "not in the circuit")
+        every = range(self.circuit.n_variables)
+        return [Leaf(found[v], "made by hand") if v in found else nothing for v in every]
 
     def smoothing(self, alpha: float) -> Callable[[float], Statistics]:
         """From the weight of the data to the pseudocount as evidence."""

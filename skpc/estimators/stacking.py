@@ -134,11 +134,14 @@ def stacking_weights(
     >>> stacking_weights(np.array([[-1.0, -9.0]] * 8), np.ones(8)).round(1)
     array([0.9, 0.1])
     """
-    density = np.exp(scores - scores.max(axis=1, keepdims=True))
+    # A row that no model gives any probability tells nothing.
+    top = np.maximum(scores.max(axis=1, keepdims=True), -1e300)
+    density = np.exp(scores - top)
     weights = np.full(scores.shape[1], 1 / scores.shape[1])
     for _ in range(n_iter):
         share = weights * density
-        evidence = sample_weight @ (share / share.sum(axis=1, keepdims=True)) + 1
+        total = share.sum(axis=1, keepdims=True)
+        evidence = sample_weight @ (share / np.where(total > 0, total, 1)) + 1
         new = evidence / evidence.sum()
         if np.abs(new - weights).max() < 1e-12:
             break

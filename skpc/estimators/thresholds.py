@@ -77,6 +77,7 @@ class DecisionMixin:
     """Decisions by the log density of a row, for estimators with ``score_samples``."""
 
     _ready_model: Any
+    _threshold: Any
     _stream: Any
     score_samples: Any
     fit: Any
@@ -91,6 +92,10 @@ class DecisionMixin:
             memory = self._stream.memory
             return threshold.compute(self._ready_model(), memory.X, memory.sample_weight)
         return threshold.value
+
+    @offset_.setter
+    def offset_(self, value: float) -> None:
+        self._threshold = Threshold(self._threshold.contamination, float(value))
 
     def decision_function(self, X):
         """How far the log density of every row lies above ``offset_``.

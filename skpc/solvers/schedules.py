@@ -111,7 +111,13 @@ def whole_step(solver: Any, state: SolverState) -> float:
     """The step of the next whole batch, for a solver with step_size, min_step_size, schedule."""
     schedule = resolve_schedule(solver.schedule)
     first, smallest = float(solver.step_size), float(solver.min_step_size)
-    return schedule.step(first, smallest, state.step, state.horizon)
+    step = schedule.step(first, smallest, state.step, state.horizon)
+    if not 0 < step < math.inf:
+        raise ValueError(
+            f"schedule={schedule!r} gave the step {step!r} at update {state.step}; steps must be "
+            "positive, finite numbers."
+        )
+    return step
 
 
 def scheduled_step(solver: Any, state: SolverState) -> float:
@@ -121,6 +127,11 @@ def scheduled_step(solver: Any, state: SolverState) -> float:
     of a batch together move as far as the batch.
     """
     step = whole_step(solver, state)
+    if step > 1:
+        raise ValueError(
+            f"schedule={solver.schedule!r} gave the step {step!r} at update {state.step}; steps of "
+            f"{type(solver).__name__} must lie in (0, 1]."
+        )
     if state.share == 1.0 or step == 1.0:
         return step
     return -math.expm1(state.share * math.log1p(-step))

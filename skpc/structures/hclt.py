@@ -204,6 +204,8 @@ def tree_node(edges, groups, distributions, n_components, input_sum=False):
 
 
 def _checked_groups(groups, distributions):
+    if not all(np.iterable(group) for group in groups):
+        raise ValueError(f"groups={groups!r} must be a list of lists of column numbers.")
     groups = [tuple(sorted(int(variable) for variable in group)) for group in groups]
     named = [variable for group in groups for variable in group]
     continuous = gaussian_columns(distributions)

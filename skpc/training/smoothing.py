@@ -28,6 +28,8 @@ def smoothing_statistics(
     rate = alpha / total_weight if total_weight > 0 else 0.0
     flows = rate / program.spread_rows(program.row_length.astype(np.float64))
     # Covariances of groups have a prior of their own: see shrinkage.py.
-    single = [rate if family.n_variables == 1 else 0.0 for family in program.families]
+    single = [
+        0.0 if family.n_variables > 1 or family.is_fixed else rate for family in program.families
+    ]
     leaves = [np.column_stack([np.full(len(m), r), r * m]) for r, m in zip(single, leaf_priors)]
     return Statistics(0.0, 0.0, flows, leaves)

@@ -167,6 +167,7 @@ def learn_stream(
     ends = np.cumsum(sample_weight)
     start, done = 0, 0.0
     while start < len(X):
+        begins = batch is None
         if batch is None:
             # Without a horizon the step is constant.
             state = replace(learnt.state.owned_by(solver), horizon=None)
@@ -174,7 +175,7 @@ def learn_stream(
             batch = OpenBatch(learnt.parameters, learnt.raw, state, backend, nothing)
         room = batch_size - batch.statistics.weight
         # The rows that fit, one at least.
-        stop = int(np.searchsorted(ends, (done + room) * (1 + 1e-9), side="right"))
+        stop = int(np.searchsorted(ends, done + room * (1 + 1e-9), side="right"))
         part = slice(start, max(start + 1, stop))
         start, done = part.stop, float(ends[part.stop - 1])
         rows, weight = X[part], sample_weight[part]
@@ -184,8 +185,12 @@ def learn_stream(
         batch = batch.joined(statistics)
         seen = weight_seen + done
         learnt = ToLearn(partial(_learn, batch, solver, batch_size, smoothing, read_out, seen))
-        if batch.statistics.weight >= (1 - 1e-9) * batch_size:
-            batch, learnt = None, Learnt(learnt.parameters, learnt.raw, learnt.state)
+        is_full = batch.statistics.weight >= (1 - 1e-9) * batch_size
+        if begins or is_full:
+            # A solver that fails does so here, not when somebody looks.
+            learnt = Learnt(learnt.parameters, learnt.raw, learnt.state)
+        if is_full:
+            batch = None
     return StreamResult(learnt, batch, history)
 
 

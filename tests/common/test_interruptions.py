@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from skpc.solvers import MiniBatchEM
+from skpc.structures import HCLT, MixedStructures
 from skpc.training.loop import learn_batch
 from tests.common.configurations import CONFIGURATIONS, binary, continuous, pc
 
@@ -236,3 +237,11 @@ def test_a_warm_start_refuses_other_columns_and_tells_the_way_out():
         model.fit(X[:, :5])
     assert state(model, X) == before
     assert model.set_params(warm_start=False).fit(X[:, :5]).n_features_in_ == 5
+
+
+def test_a_warm_start_knows_the_structures_of_a_mixture_again():
+    X = binary()
+    model = pc(structure=MixedStructures([HCLT(), "mixture"]), warm_start=True).fit(X)
+    assert np.isfinite(model.fit(X).score(X))
+    with pytest.raises(ValueError, match="structure changed"):
+        model.set_params(structure=MixedStructures([HCLT(), "rat"])).fit(X)

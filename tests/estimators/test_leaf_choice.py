@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 import skpc
 from skpc import PCDensityEstimator
-from skpc.circuit import Circuit, Input, Product
+from skpc.circuit import Circuit, Input, Product, Sum
 from skpc.distributions import Beta, Binomial, Gamma, Gaussian, LogNormal, Poisson
 from skpc.estimators.leaf_choice import choose_leaf
 
@@ -154,3 +154,63 @@ def test_a_circuit_made_by_hand_says_its_leaves():
 def test_reasons_can_be_stored_as_text():
     leaves = make().fit(frame()).leaves_
     assert json.dumps({name: leaf.why for name, leaf in leaves.items()})
+
+
+def test_counts_of_clusters_are_not_taken_for_wide_ones():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(2 + 6 * rng.integers(0, 3, 1500)).astype(float)
+    assert choose_leaf(counts, None).distribution == Poisson()
+
+
+def test_numbers_too_large_to_count_are_no_counts():
+    x = np.random.default_rng(0).gamma(2, 3e15, (400, 1)).astype(np.int64)
+    assert choose_leaf(x[:, 0].astype(float), None).distribution.n_statistics == 2
+    small = make().fit(x / 1e15).score(x / 1e15) - np.log(1e15)
+    assert make().fit(x).score(x) == pytest.approx(small, abs=1e-3)
+
+
+def test_reasons_tell_ranges_single_values_and_spikes():
+    x = np.append(np.random.default_rng(0).normal(5, 1, 2000), [-77.25, 88.75])
+    assert "from -77.25 to 88.75" in choose_leaf(x, None).why
+    assert choose_leaf(np.full(50, 7.5), None).why == "one value only, 7.5"
+    assert choose_leaf(np.full(50, np.nan), None).why == "no cell has a value"
+    spiked = np.where(np.arange(2002) % 3 > 0, 0.0, x)
+    assert "67% of them 0" in choose_leaf(spiked, None).why
+
+
+def test_one_low_value_keeps_a_column_from_leaves_of_positive_numbers():
+    """Quantiles of many values may miss it."""
+    x = np.append(draws(4000)["log_normal"], -1.0)
+    assert choose_leaf(x, None).distribution.name == "gaussian"
+    assert np.isfinite(make().fit(x[:, None]).score(x[:, None]))
+
+
+def test_a_name_for_all_columns_goes_before_rules_for_few_values():
+    counts = np.random.default_rng(0).poisson(3, (200, 2))
+    for leaf in ("poisson", "categorical"):
+        for X in (counts, counts.astype(float)):
+            names = {found.distribution.name for found in make(leaves=leaf).fit(X).leaves_.values()}
+            assert names == {leaf}
+
+
+def test_ratings_that_missing_cells_made_floats_stay_categories():
+    table = pd.DataFrame({"rating": [5, 3, 4, 1, 2] * 20, "age": draws(100)["gaussian"]})
+    table.loc[3, "rating"] = None
+    model = make().fit(table)
+    assert model.leaves_["rating"].distribution.name == "categorical"
+    assert set(model.sample(50)["rating"]) <= {1.0, 2.0, 3.0, 4.0, 5.0}
+
+
+def test_cells_far_outside_the_support_are_finite():
+    x = 0.01 * np.exp(np.random.default_rng(0).normal(size=(500, 1)))
+    model = make().fit(x)
+    assert model.leaves_[0].distribution.name == "log_normal"
+    far = model.score_samples([[-1.0], [-1e100], [-1e307]])
+    assert np.isfinite(far).all()
+    assert (np.diff(far) < 0).all()
+
+
+def test_columns_that_a_circuit_does_not_have_are_told():
+    model = make(structure=Circuit(Sum(Input(0, Gaussian(), 2)), 2))
+    leaves = model.fit(np.random.default_rng(0).normal(size=(20, 2))).leaves_
+    assert [leaf.why for leaf in leaves.values()] == ["made by hand", "not in the circuit"]

@@ -69,3 +69,10 @@ def test_before_fit_there_is_no_offset():
     with pytest.raises(AttributeError, match="no offset_ before fit"):
         _ = make().offset_
     assert not hasattr(make(), "offset_")
+
+
+def test_the_line_can_be_set_from_rows_held_out():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    model = PCDensityEstimator(n_components=2, max_iter=3, random_state=0).fit(X[:100])
+    model.offset_ = np.quantile(model.score_samples(X[100:]), 0.05)
+    assert (model.predict(X[100:]) == -1).sum() == 5

@@ -1,7 +1,9 @@
+import warnings
 from itertools import product
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from skpc import PCDensityEstimator
 from skpc.distributions import Bernoulli, Gaussian
@@ -87,3 +89,20 @@ def test_continuous_columns_depend_on_the_column_that_tells_most():
 def test_without_a_finite_column_it_names_the_way_out():
     with pytest.raises(ValueError, match="needs a binary or categorical column.*'hclt'"):
         PCDensityEstimator("cltree").fit(np.random.default_rng(0).normal(size=(30, 2)))
+
+
+@pytest.mark.parametrize("solver", ["anemone", "minibatch_em", "em", "adam"])
+@pytest.mark.parametrize("alpha", [0.3, 5.0, 50.0])
+def test_rare_and_unseen_states_keep_a_probability(solver, alpha):
+    """Indicators know their state: no pseudocount may draw them to another one."""
+    rng = np.random.default_rng(0)
+    rare = np.minimum(rng.geometric(0.3, 600) - 1, 12)
+    X = np.column_stack([rng.integers(0, 2, 600), rare])
+    model = PCDensityEstimator("cltree", solver, alpha=alpha, max_iter=5, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+    share = np.exp(model.score_samples(np.column_stack([np.full(13, np.nan), np.arange(13)])))
+    assert (share > 0).all()
+    assert np.abs(share - np.bincount(rare) / 600).max() < 0.07
+    assert np.isfinite(model.score_samples([[0, 77], [1, 3]])).all()
