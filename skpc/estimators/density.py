@@ -29,6 +29,7 @@ from ..utils.sklearn_compat import (
     with_callbacks,
 )
 from .columns import chunks
+from .curvature import CurvatureMixin
 from .fitting import Model, canonical, fit_model, learning_solver
 from .frame_schema import FrameSchema
 from .frames import FrameTable
@@ -61,7 +62,9 @@ def _streams(estimator: PCDensityEstimator) -> bool:
     return True
 
 
-class PCDensityEstimator(CallbackSupportMixin, DecisionMixin, DensityMixin, BaseEstimator):
+class PCDensityEstimator(
+    CallbackSupportMixin, DecisionMixin, CurvatureMixin, DensityMixin, BaseEstimator
+):
     """Density of a table by a probabilistic circuit.
 
     The circuit is a deep mixture whose likelihoods, marginals and samples are exact. Tables are

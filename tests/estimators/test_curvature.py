@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from skpc import PCDensityEstimator
+from skpc.structures import HMM
+
+
+def table(n=80):
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 2, n)
+    return np.column_stack([kind, kind ^ (rng.random(n) < 0.2), 3 * kind + rng.normal(size=n)])
+
+
+def fitted(**params):
+    settings = {"n_components": 4, "max_iter": 10, "random_state": 0} | params
+    return PCDensityEstimator("hclt", **settings).fit(table())
+
+
+def test_sharpness_is_that_of_rows_whatever_their_units():
+    model = fitted()
+    value = model.sharpness(table())
+    assert value > 0
+    weight = np.random.default_rng(1).integers(0, 3, 80).astype(float)
+    repeated = model.sharpness(np.repeat(table(), weight.astype(int), axis=0))
+    assert model.sharpness(table(), weight) == pytest.approx(repeated, rel=1e-9)
+    assert fitted(alpha=30).sharpness(table()) < value
+
+
+def test_the_landscape_has_the_likelihood_in_its_middle():
+    model = fitted()
+    around = model.loss_landscape(table(), steps=[-0.5, 0, 0.5], directions=2, random_state=0)
+    assert around.values.shape == (3, 3)
+    units = model.encoder_.log_jacobian(table()).mean()
+    assert around.values[1, 1] + units == pytest.approx(model.score(table()), abs=1e-9)
+    again = model.loss_landscape(table(), steps=[-0.5, 0, 0.5], directions=2, random_state=0)
+    np.testing.assert_array_equal(again.values, around.values)
+
+
+def test_shared_weights_and_other_columns_are_refused():
+    X = np.random.default_rng(0).integers(0, 3, (50, 4))
+    model = PCDensityEstimator(HMM(), n_components=2, max_iter=2, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="shared weights"):
+        model.sharpness(X)
+    with pytest.raises(ValueError, match="features"):
+        fitted().sharpness(np.zeros((3, 2)))
