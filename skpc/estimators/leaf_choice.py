@@ -27,6 +27,8 @@ from .scaling import robust_moments
 _NOT_FOR_COLUMNS = ("factor_gaussian", "indicator", "multivariate_gaussian")
 #: Distinct values that are looked at, at most.
 MOST_VALUES = 256
+#: Rows that they are taken from, at most: a draw from long tables.
+MOST_ROWS = 1 << 15
 #: Units of the small mixtures that families are compared by.
 UNITS = (1, 2, 4)
 PASSES = 40
@@ -233,6 +235,9 @@ def _distinct(column: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray
     seen = ~np.isnan(column)
     weight = np.ones(len(column)) if weight is None else weight
     x, w = column[seen], weight[seen]
+    if len(x) > MOST_ROWS:
+        drawn = np.unique(np.random.RandomState(0).randint(len(x), size=MOST_ROWS))
+        x, w = x[drawn], w[drawn]
     values, place = np.unique(x, return_inverse=True)
     if len(values) <= MOST_VALUES:
         return values, np.bincount(place, weights=w, minlength=len(values))
