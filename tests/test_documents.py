@@ -26,6 +26,7 @@ class FencedParser(doctest.DocTestParser):
         "doc/sharpness.md",
         "doc/streams.md",
         "doc/structures.md",
+        "doc/tables.md",
     ],
 )
 def test_examples_print_what_they_say(document, tmp_path, monkeypatch):
