@@ -1,4 +1,8 @@
-"""Flat loops over all parameters: adding up lanes, top-down probabilities, the M-step."""
+"""Flat loops over all parameters: adding up lanes, top-down probabilities, the M-step.
+
+Where an index is a sum, arrays are read through bare pointers: numba would test every such index
+for being negative, and do one number at a time, at a third to a quarter of the speed.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from .columns import (
     WEIGHTS,
 )
 from .kernel_cache import entry_kernel
+from .simd import load, pointer, store
 
 
 @entry_kernel
@@ -38,6 +43,7 @@ def top_down(
     """
     last = op.size - 1
     reach[starts[last]] = 1.0
+    reached, share = pointer(reach), pointer(weights)
     for back in range(last + 1):
         v = last - back
         at = starts[v]
@@ -61,9 +67,10 @@ def top_down(
                 w = args[j, WEIGHTS]
                 width = args[j, COLUMNS]
                 for m in range(args[j, HEIGHT]):
-                    above = reach[at + args[j, OUT] + m]
+                    above = load(reached, at + args[j, OUT] + m)
                     for k in range(width):
-                        reach[c + k] += above * weights[w + k]
+                        more = above * load(share, w + k)
+                        store(reached, c + k, load(reached, c + k) + more)
                     w += width
         elif op[v] == MIXING:
             for j in range(arg_start[v], arg_start[v + 1]):
@@ -99,23 +106,35 @@ def mix_rows(segments, weights, flows, keep, learn, smallest, totals, new):
     one zero a row. A row may lie in several segments. Below ``smallest`` a total counts as
     no mass.
     """
-    for s in range(segments.shape[0]):
+    n_segments = segments.shape[0]
+    old, flow, out = pointer(weights), pointer(flows), pointer(new)
+    for s in range(n_segments):
         start = segments[s, 0]
+        end = start + segments[s, 1]
         row = segments[s, 2]
         a = keep[row]
         b = learn[row]
-        for i in range(start, start + segments[s, 1]):
-            new[i] = a * weights[i] + b * flows[i]
-        total = 0.0
-        for i in range(start, start + segments[s, 1]):
-            total += new[i]
-        totals[row] += total
-    for s in range(segments.shape[0]):
+        for i in range(start, end):
+            store(out, i, a * load(old, i) + b * load(flow, i))
+        # Four sums side by side: each addition need not wait for the one before.
+        first, second, third, fourth = 0.0, 0.0, 0.0, 0.0
+        whole = end - (end - start) % 4
+        for i in range(start, whole, 4):
+            first += load(out, i)
+            second += load(out, i + 1)
+            third += load(out, i + 2)
+            fourth += load(out, i + 3)
+        for i in range(whole, end):
+            first += load(out, i)
+        totals[row] += (first + second) + (third + fourth)
+    for s in range(n_segments):
         start = segments[s, 0]
+        end = start + segments[s, 1]
         total = totals[segments[s, 2]]
         if total >= smallest:
-            for i in range(start, start + segments[s, 1]):
-                new[i] /= total
+            inverse = 1.0 / total
+            for i in range(start, end):
+                store(out, i, load(out, i) * inverse)
         else:
-            for i in range(start, start + segments[s, 1]):
-                new[i] = weights[i]
+            for i in range(start, end):
+                store(out, i, load(old, i))
