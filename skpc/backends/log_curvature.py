@@ -20,6 +20,7 @@ import numpy as np
 
 from ..circuit import Parameters, Program, Statistics
 from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, TRANSPOSE
+from . import log_domain
 from .log_domain import _blocks, _transposed, forward, row_chunks
 
 #: Vectors without weights.
@@ -40,6 +41,20 @@ def sharpness(parameters: Parameters, X: np.ndarray) -> np.ndarray:
     for rows in row_chunks(parameters.program, len(X)):
         out[rows] = upward(parameters, X[rows]).changes[-1][:, 0]
     return out
+
+
+def statistics(
+    parameters: Parameters,
+    X: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+    wanted: tuple[str, ...] = (),
+) -> Statistics:
+    """Statistics of some rows in logarithms, with "squares" and "curvature" if ``wanted``."""
+    total = log_domain.statistics(parameters, X, sample_weight)
+    if wanted:
+        weight = np.ones(len(X)) if sample_weight is None else sample_weight
+        add_curvature(parameters, X, weight, wanted, total)
+    return total
 
 
 def add_curvature(

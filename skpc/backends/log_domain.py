@@ -29,17 +29,12 @@ def statistics(
     parameters: Parameters,
     X: np.ndarray,
     sample_weight: np.ndarray | None = None,
-    wanted: tuple[str, ...] = (),
 ) -> Statistics:
     """Statistics of some rows; rows of probability zero have no flow and log p = -inf."""
     total = Statistics.zeros(parameters.program)
     weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
     for rows in row_chunks(parameters.program, len(X)):
         total = total + _chunk_statistics(parameters, X[rows], weight[rows])
-    if wanted:
-        from .log_curvature import add_curvature
-
-        add_curvature(parameters, X, weight, wanted, total)
     return total
 
 

@@ -38,8 +38,8 @@ class TableEncoder:
     - *binary*: only 0 and 1 occur, and the user does not name it; the codes are the values.
     - *categorical*: columns of words, and those that the user names; where nobody names any,
       those of a ``category`` dtype and whole-number columns with few distinct values: at most
-      64, and at most a tenth of the rows or five. In a data frame also columns of floats that
-      are whole but for missing cells. One more code, the last, is kept for
+      64, and at most a tenth of the rows or five. Also columns of floats that are whole but
+      for missing cells, which made them floats. One more code, the last, is kept for
       categories never seen.
     - *continuous*: (x - shift) / scale with robust float64 moments; ``log_scale`` brings
       densities back to the user's units.
@@ -153,7 +153,7 @@ class TableEncoder:
             elif (
                 leaf == "auto"
                 and categorical is None
-                and (kind in "iu" or (schema is not None and _has_gaps(column, kind)))
+                and (kind in "iu" or _has_gaps(column, kind))
                 and not numbers_only
                 and _has_few(values := np.unique(column), column, sample_weight)
             ):
@@ -461,7 +461,7 @@ class IdentityEncoder(TableEncoder):
 
 
 def _has_gaps(column: np.ndarray, kind: str) -> bool:
-    """Whether these are whole numbers that pandas made floats, for want of whole missing ones."""
+    """Whether these are whole numbers that missing cells made floats."""
     missing = column != column
     return kind == "f" and bool(missing.any() and (missing | (column == np.floor(column))).all())
 

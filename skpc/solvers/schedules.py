@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
-
-if TYPE_CHECKING:
-    from .base import SolverState
 
 
 class Schedule(BaseEstimator, ABC):
@@ -107,7 +104,7 @@ def resolve_schedule(schedule: str | Schedule) -> Schedule:
     return schedule
 
 
-def whole_step(solver: Any, state: SolverState) -> float:
+def whole_step(solver: Any, state: Any) -> float:
     """The step of the next whole batch, for a solver with step_size, min_step_size, schedule."""
     schedule = resolve_schedule(solver.schedule)
     first, smallest = float(solver.step_size), float(solver.min_step_size)
@@ -120,7 +117,7 @@ def whole_step(solver: Any, state: SolverState) -> float:
     return step
 
 
-def scheduled_step(solver: Any, state: SolverState) -> float:
+def scheduled_step(solver: Any, state: Any) -> float:
     """The share of the new in a mean of old and new: the step of the EM family.
 
     Statistics that stand for a share of a batch only get 1 - (1 - s)^share, so that the parts

@@ -7,7 +7,7 @@ one are its exact derivatives: no step size, no automatic differentiation.
 import numpy as np
 import pytest
 
-from skpc.backends import log_curvature, log_domain
+from skpc.backends import log_curvature
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Statistics, Sum
 from skpc.distributions import Bernoulli, Gaussian, MultivariateGaussian
@@ -50,7 +50,7 @@ def brute_hessians(parameters, X, pairs=True):
 
 
 def in_logs(parameters, X, weight=None):
-    return log_domain.statistics(parameters, X, weight, WANTED)
+    return log_curvature.statistics(parameters, X, weight, WANTED)
 
 
 def in_engine(parameters, X, weight=None, dtype="float64", wanted=WANTED, n_jobs=1):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
-from .. import log_domain
+from .. import log_curvature, log_domain
 from ..base import Backend, TopDown, check_wanted
 from .accumulate import add_lanes, top_down
 from .columns import LOG_SCALE
@@ -377,7 +377,7 @@ class NumbaBackend(Backend):
         if not whole.all():
             damaged = np.flatnonzero(~whole)
             wanted = () if curve is None else curve.wanted
-            extra = log_domain.statistics(model.parameters, X[damaged], weight[damaged], wanted)
+            extra = log_curvature.statistics(model.parameters, X[damaged], weight[damaged], wanted)
             total.weight += extra.weight
             total.log_likelihood += extra.log_likelihood
             total.flows += extra.flows
