@@ -26,7 +26,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
     {}, {"solver": "em"}, {"solver": "minibatch_em"}, {"solver": Anemone(momentum=0.5)},
     {"dtype": "float32"}, {"dtype": "float64"}, {"contamination": 0.1}, {"early_stopping": True},
     {"handle_unknown": "error"}, {"categorical_features": None}, {"warm_start": True},
-    {"n_init": 2}, {"structure": HCLT(n_components=2)}, {"n_jobs": 2},
+    {"n_init": 2}, {"structure": HCLT(n_components=2)}, {"n_jobs": 2}, {"solver": "adam"},
+    {"solver": "sgd"}, {"solver": "sharpness_em"},
 ], ids=repr)  # fmt: skip
 def test_scikit_learns_checks_pass(params):
     estimator = PCDensityEstimator(n_components=4, max_iter=5, **params)
