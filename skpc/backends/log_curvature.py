@@ -23,6 +23,9 @@ from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, TRANSPOSE
 from . import log_domain
 from .log_domain import _blocks, _transposed, forward, row_chunks
 
+#: Larger ratios, of a weight of next to zero to what it would bring, count as this: squares and
+#: products of three stay numbers.
+LARGEST = 1e75
 #: Vectors without weights.
 NO_SUMS = (INPUT, PRODUCT, TRANSPOSE)
 
@@ -134,7 +137,7 @@ def ratios(parameters: Parameters, v: int, values: list[np.ndarray]) -> Iterator
     total = np.where(zero | ~(total > 0), np.inf, total)
     for b, (where, offset, shape, child) in enumerate(_blocks(program, v, args, values)):
         span = slice(offset, offset + shape[0] * shape[1])
-        ratio = _exp(child - base[:, where, None]) / total[:, where, None]
+        ratio = np.minimum(_exp(child - base[:, where, None]) / total[:, where, None], LARGEST)
         yield Edges(b, where, span, np.broadcast_to(ratio, (len(base), *shape)))
 
 

@@ -95,6 +95,10 @@ class DecisionMixin:
 
     @offset_.setter
     def offset_(self, value: float) -> None:
+        if getattr(self, "_threshold", None) is None:
+            raise AttributeError(f"{type(self).__name__} has no offset_ before fit.")
+        if np.isnan(value):
+            raise ValueError(f"offset_={value!r} must be a number, a log density in nats.")
         self._threshold = Threshold(self._threshold.contamination, float(value))
 
     def decision_function(self, X):

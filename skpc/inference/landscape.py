@@ -106,6 +106,11 @@ def loss_landscape(
                 f"directions has shape {np.shape(directions)}; the circuit needs one or two of "
                 f"{program.n_weights} weights."
             )
+    finite = np.isfinite(steps).all() and np.isfinite(chosen).all()
+    if steps.ndim != 1 or not len(steps) or not finite:
+        raise ValueError(
+            "steps must be a list of finite numbers, and directions must be finite, too."
+        )
     weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
     used = weight > 0
 

@@ -1,5 +1,8 @@
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from skpc import PCDensityEstimator
 from skpc.structures import HMM
@@ -43,3 +46,22 @@ def test_shared_weights_and_other_columns_are_refused():
         model.sharpness(X)
     with pytest.raises(ValueError, match="features"):
         fitted().sharpness(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_sharpest_of_maxima_has_a_number(dtype):
+    """Without a pseudocount many weights are next to zero, and what they would bring is vast."""
+    X = np.random.default_rng(0).integers(0, 2, (30, 40))
+    model = PCDensityEstimator("hclt", "em", n_components=8, alpha=0, dtype=dtype, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+    with np.errstate(all="raise", under="ignore"):
+        assert np.isfinite(model.sharpness(X))
+    assert np.isfinite(model.sharpness(1 - X))
+
+
+def test_steps_and_directions_are_numbers():
+    for bad in ({"steps": [0, np.nan]}, {"steps": 5}, {"steps": []}):
+        with pytest.raises(ValueError, match="steps must be a list of finite numbers"):
+            fitted().loss_landscape(table(), **bad)

@@ -76,3 +76,7 @@ def test_the_line_can_be_set_from_rows_held_out():
     model = PCDensityEstimator(n_components=2, max_iter=3, random_state=0).fit(X[:100])
     model.offset_ = np.quantile(model.score_samples(X[100:]), 0.05)
     assert (model.predict(X[100:]) == -1).sum() == 5
+    with pytest.raises(ValueError, match="offset_=nan must be a number"):
+        model.offset_ = np.nan
+    with pytest.raises(AttributeError, match="no offset_ before fit"):
+        PCDensityEstimator().offset_ = 0.0

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...circuit import Program, Statistics
+from ..log_curvature import LARGEST
 from .columns import (
     CHILD,
     COLUMNS,
@@ -285,7 +286,9 @@ def _squared_ratios(factors: Factors) -> np.ndarray:
 
 def _inverse(factors: Factors) -> np.ndarray:
     values = factors.values
-    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+    with np.errstate(over="ignore"):
+        inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+    return np.minimum(inverse, LARGEST)
 
 
 def _add_merged_squares(group: MergedTables, factors: Factors, counted, squares) -> None:
