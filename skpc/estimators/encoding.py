@@ -463,7 +463,8 @@ class IdentityEncoder(TableEncoder):
 def _has_gaps(column: np.ndarray, kind: str) -> bool:
     """Whether these are whole numbers that missing cells made floats."""
     missing = column != column
-    return kind == "f" and bool(missing.any() and (missing | (column == np.floor(column))).all())
+    some = kind == "f" and missing.any() and not missing.all()
+    return bool(some and (missing | (column == np.floor(column))).all())
 
 
 def _has_few(values: np.ndarray, column: np.ndarray, sample_weight: np.ndarray | None) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from skpc import PCDensityEstimator
+from skpc.solvers import Adam
 from skpc.structures import HMM
 
 
@@ -65,3 +66,20 @@ def test_steps_and_directions_are_numbers():
     for bad in ({"steps": [0, np.nan]}, {"steps": 5}, {"steps": []}):
         with pytest.raises(ValueError, match="steps must be a list of finite numbers"):
             fitted().loss_landscape(table(), **bad)
+
+
+def test_a_penalty_may_follow_em_without_a_pseudocount():
+    X = np.random.default_rng(0).integers(0, 2, (30, 12))
+    model = PCDensityEstimator(
+        "hclt", "em", n_components=8, alpha=0, max_iter=200, tol=0, warm_start=True, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+    model.set_params(solver=Adam(sharpness=0.01), max_iter=3).fit(X)
+    assert np.isfinite(model.score(X))
+
+
+def test_a_column_without_values_is_no_category():
+    X = np.column_stack([np.full(30, np.nan), np.random.default_rng(0).normal(size=30)])
+    assert fitted().set_params(max_iter=1).fit(X).leaves_[0].why == "no cell has a value"
