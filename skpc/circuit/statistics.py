@@ -76,15 +76,36 @@ class Statistics:
             {name: factor * a for name, a in self.extra.items()},
         )
 
-    def mean(self) -> Statistics:
-        """Means a row: sums divided by the total weight (zeros when there is none)."""
-        if not self.weight > 0:
+    def mean(self, in_place: bool = False) -> Statistics:
+        """Means a row: sums divided by the total weight (zeros when there is none).
+
+        In place they take the arrays of the sums, which are lost: a large array costs more to
+        get than to fill.
+        """
+        total = self.weight
+        if not total > 0:
             return self.scaled(0.0)
         # Not times the inverse, which overflows for the smallest weights.
-        total = self.weight
-        leaves = [a / total for a in self.leaves]
-        extra = {name: a / total for name, a in self.extra.items()}
-        return Statistics(self.log_likelihood / total, 1.0, self.flows / total, leaves, extra)
+
+        def divided(sums: np.ndarray) -> np.ndarray:
+            return np.divide(sums, total, out=sums if in_place else None)
+
+        return Statistics(
+            self.log_likelihood / total,
+            1.0,
+            divided(self.flows),
+            [divided(a) for a in self.leaves],
+            {name: divided(a) for name, a in self.extra.items()},
+        )
+
+    def __iadd__(self, other: Statistics) -> Statistics:
+        self.log_likelihood += other.log_likelihood
+        self.weight += other.weight
+        self.flows += other.flows
+        for mine, more in zip(self.leaves, other.leaves, strict=True):
+            mine += more
+        self.extra = _joined(self.extra, other.extra)
+        return self
 
     def __repr__(self) -> str:
         return f"Statistics(log_likelihood={self.log_likelihood:.6g}, weight={self.weight:.6g})"

@@ -51,7 +51,8 @@ class Bernoulli(FiniteDistribution):
         return np.exp(-np.logaddexp(0.0, -np.asarray(natural, dtype=np.float64)))
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:
-        return np.clip(np.asarray(mean, dtype=np.float64), 0.0, 1.0)
+        # A third of the time that np.clip takes, of some weight on small batches.
+        return np.minimum(np.maximum(np.asarray(mean, dtype=np.float64), 0.0), 1.0)
 
     def probabilities(self, mean: npt.ArrayLike) -> FloatArray:
         mean = np.asarray(mean, dtype=np.float64)

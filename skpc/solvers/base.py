@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,7 +60,9 @@ class SolverState:
 
     def advanced(self, arrays: dict[str, np.ndarray] | None = None) -> SolverState:
         """After one more update."""
-        return replace(self, step=self.step + 1, arrays={} if arrays is None else arrays)
+        new = copy(self)
+        new.step, new.arrays = self.step + 1, {} if arrays is None else arrays
+        return new
 
 
 class Solver(BaseEstimator, ABC):
@@ -124,11 +128,10 @@ def mix(
     -------
     Parameters
     """
-    from ..backends.numba_cpu.accumulate import mix_rows
-
+    loops = _loops()
     program = parameters.program
     weights = np.empty_like(parameters.weights)
-    mix_rows(
+    loops.mix_rows(
         program.segments,
         parameters.weights,
         statistics.flows,
@@ -140,14 +143,18 @@ def mix(
     )
     leaves = []
     for f, mean in enumerate(parameters.leaves):
-        flow = statistics.leaves[f]
-        total = keep[1][f] + learn[1][f] * flow[:, 0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            new = keep[1][f][:, None] * mean + learn[1][f][:, None] * flow[:, 1:]
-            new /= total[:, None]
-        new = np.where(total[:, None] >= SMALLEST, new, mean)
+        new = np.empty_like(mean)
+        loops.mix_leaves(mean, statistics.leaves[f], keep[1][f], learn[1][f], SMALLEST, new)
         leaves.append(program.families[f].project(new))
     return Parameters(program, weights, leaves)
+
+
+@cache
+def _loops() -> Any:
+    """Compiled loops over parameters: imported when they are needed, with their compiler."""
+    from ..backends.numba_cpu import accumulate
+
+    return accumulate
 
 
 def unit_flows(statistics: Statistics, parameters: Parameters):

@@ -89,12 +89,13 @@ class Cosine(Schedule):
 
 
 SCHEDULES: dict[str, type[Schedule]] = {"cosine": Cosine, "constant": Constant}
+_DEFAULTS = {name: schedule() for name, schedule in SCHEDULES.items()}
 
 
 def resolve_schedule(schedule: str | Schedule) -> Schedule:
     """A checked schedule from a name or an object."""
     if isinstance(schedule, str) and schedule in SCHEDULES:
-        schedule = SCHEDULES[schedule]()
+        return _DEFAULTS[schedule]
     if not isinstance(schedule, Schedule):
         raise ValueError(
             f"schedule={schedule!r} is not known; use one of {tuple(SCHEDULES)} or a Schedule "

@@ -186,11 +186,12 @@ def learn_batch(
     statistics: Statistics,
     smoothing: Statistics | None,
     top_down: TopDown | None = None,
+    in_place: bool = False,
 ) -> tuple[SolverState, Parameters]:
-    """One update from the statistics of a batch."""
-    evidence = statistics.mean()
+    """One update from the statistics of a batch, which are lost ``in_place``."""
+    evidence = statistics.mean(in_place)
     if smoothing is not None:
-        evidence = evidence + smoothing
+        evidence += smoothing
     if solver.needs_top_down and top_down is None:
         top_down = backend.top_down(parameters)
     return solver.update(state, parameters, evidence, top_down)
@@ -218,7 +219,7 @@ def _epoch(
         total += statistics.log_likelihood
         weight += statistics.weight
         result.state, result.raw = learn_batch(
-            backend, result.raw, result.state, solver, statistics, smoothing
+            backend, result.raw, result.state, solver, statistics, smoothing, in_place=True
         )
         result.parameters = _shown(backend, result.raw, read_out)
     held_out = None

@@ -280,10 +280,11 @@ def test_flows_that_left_the_range_of_the_dtype_are_computed_again(spoilt, monke
     backend = NumbaBackend(parameters.program, np.float32)
     whole = engine.add_lanes
 
-    def overflowing(edges, weights, flows):
-        whole(edges, weights, flows)
+    def overflowing(edges, weights, unit, start, stop, flows):
+        total = whole(edges, weights, unit, start, stop, flows)
         if spoilt == "flows":
-            flows[0] = np.nan
+            flows[0] = total = np.nan
+        return total
 
     monkeypatch.setattr(engine, "add_lanes", overflowing)
     if spoilt == "leaves":

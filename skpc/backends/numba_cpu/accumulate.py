@@ -19,17 +19,69 @@ from .columns import (
     TRANSPOSE,
     WEIGHTS,
 )
-from .kernel_cache import entry_kernel
-from .simd import load, pointer, store
+from .kernel_cache import entry_kernel, kernel
+from .simd import (
+    LANES,
+    load,
+    pointer,
+    store,
+    vadd,
+    vdouble,
+    vfill,
+    vload,
+    vmul,
+    vstore,
+    vsum,
+)
 
 
 @entry_kernel
-def add_lanes(edges, weights, flows):
-    """flows[i] += weights[i] · Σ over lanes of edges[lane, i], in float64; lanes are cleared."""
-    for lane in range(edges.shape[0]):
-        for i in range(flows.size):
-            flows[i] += weights[i] * edges[lane, i]
-            edges[lane, i] = 0
+def add_lanes(edges, weights, unit, start, stop, flows):
+    """flows[i] = unit · weights[i] · Σ over lanes of edges[lane, i], in float64.
+
+    For i from ``start`` to ``stop``; lanes are cleared. Returns the sum of these flows, which is
+    not finite if one of them is not.
+    """
+    n_lanes, n = edges.shape
+    lanes, weight, out = pointer(edges), pointer(weights), pointer(flows)
+    nothing = vfill(lanes, 0)
+    totals = vfill(out, 0)
+    whole = stop - (stop - start) % LANES
+    for i in range(start, whole, LANES):
+        flow = vfill(out, 0)
+        for at in range(i, i + n_lanes * n, n):
+            flow = vadd(flow, vdouble(vload(lanes, at)))
+            vstore(lanes, at, nothing)
+        flow = vmul(flow, vmul(vload(weight, i), vfill(out, unit)))
+        vstore(out, i, flow)
+        totals = vadd(totals, flow)
+    total = vsum(totals)
+    for i in range(whole, stop):
+        flow = 0.0
+        for at in range(i, i + n_lanes * n, n):
+            flow += load(lanes, at)
+            store(lanes, at, 0.0)
+        flow *= unit * load(weight, i)
+        store(out, i, flow)
+        total += flow
+    return total
+
+
+@entry_kernel
+def add_rows(log_likelihood, bound, weights, lost_share):
+    """Sums over rows: weight · log-likelihood, weight, and how many are damaged.
+
+    Damaged are rows whose bound on lost mass is not at most ``lost_share``; the sums leave them
+    out. A row without weight adds nothing, whatever its log-likelihood.
+    """
+    total, weight, damaged = 0.0, 0.0, 0
+    for i in range(weights.size):
+        if not bound[i] <= lost_share:
+            damaged += 1
+        elif weights[i] > 0:
+            weight += weights[i]
+            total += weights[i] * log_likelihood[i]
+    return total, weight, damaged
 
 
 @entry_kernel
@@ -108,6 +160,8 @@ def mix_rows(segments, weights, flows, keep, learn, smallest, totals, new):
     """
     n_segments = segments.shape[0]
     old, flow, out = pointer(weights), pointer(flows), pointer(new)
+    # Where every row is one segment, it is divided while it lies in the cache.
+    alone = n_segments == totals.size
     for s in range(n_segments):
         start = segments[s, 0]
         end = start + segments[s, 1]
@@ -127,14 +181,36 @@ def mix_rows(segments, weights, flows, keep, learn, smallest, totals, new):
         for i in range(whole, end):
             first += load(out, i)
         totals[row] += (first + second) + (third + fourth)
-    for s in range(n_segments):
-        start = segments[s, 0]
-        end = start + segments[s, 1]
-        total = totals[segments[s, 2]]
-        if total >= smallest:
-            inverse = 1.0 / total
-            for i in range(start, end):
-                store(out, i, load(out, i) * inverse)
-        else:
-            for i in range(start, end):
-                store(out, i, load(old, i))
+        if alone:
+            _normalise(old, out, start, end, totals[row], smallest)
+    if not alone:
+        for s in range(n_segments):
+            start = segments[s, 0]
+            total = totals[segments[s, 2]]
+            _normalise(old, out, start, start + segments[s, 1], total, smallest)
+
+
+@kernel
+def _normalise(old, out, start, end, total, smallest):
+    if total >= smallest:
+        inverse = 1.0 / total
+        for i in range(start, end):
+            store(out, i, load(out, i) * inverse)
+    else:
+        for i in range(start, end):
+            store(out, i, load(old, i))
+
+
+@entry_kernel
+def mix_leaves(mean, flows, keep, learn, smallest, new):
+    """new = (keep · mean + learn · flows[1:]) / (keep + learn · flows[0]), unit by unit.
+
+    A unit whose divisor is below ``smallest`` keeps its mean.
+    """
+    for i in range(mean.shape[0]):
+        total = keep[i] + learn[i] * flows[i, 0]
+        for k in range(mean.shape[1]):
+            if total >= smallest:
+                new[i, k] = (keep[i] * mean[i, k] + learn[i] * flows[i, k + 1]) / total
+            else:
+                new[i, k] = mean[i, k]

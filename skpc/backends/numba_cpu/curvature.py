@@ -37,7 +37,7 @@ from .curvature_tiles import (
     SOLE,
     curve_tiles,
 )
-from .merged import Factors
+from .merged import Factors, merged_factors
 from .plan import MergedTables, Plan, make_plan
 from .rows import group_flows
 from .simd import PANEL
@@ -166,9 +166,13 @@ class CurvaturePass:
 
     def __init__(self, bench: CurvatureBench, model: Any, wanted: tuple[str, ...], n_lanes) -> None:
         self.bench, self.model, self.wanted = bench, model, wanted
+        self._factors = [
+            merged_factors(g, model.parameters, model.probabilities[g.family], values)
+            for g, values in zip(bench.plan.merged, model.merged, strict=True)
+        ]
         plan, n_weights = bench.plan, len(model.parameters.weights)
         self._ratios = np.zeros(plan.n_packed_table, dtype=bench.dtype)
-        for group, factors in zip(plan.merged, model.factors, strict=True):
+        for group, factors in zip(plan.merged, self._factors, strict=True):
             size = len(group.sums) * group.height * (group.states + 2)
             part = self._ratios[group.packed_start : group.packed_start + size]
             part = part.reshape(len(group.sums), group.height, -1)
@@ -253,7 +257,7 @@ class CurvaturePass:
             units = self.model.parameters.program.family_units[leaf.family]
             part = leaf_second[leaf.out_start : leaf.out_start + units * leaf.n_terms]
             moved[leaf.family] = part.reshape(units, leaf.n_terms)
-        for group, factors in zip(plan.merged, self.model.factors, strict=True):
+        for group, factors in zip(plan.merged, self._factors, strict=True):
             size = len(group.sums) * group.height * (group.states + 1)
             span = slice(group.out_start, group.out_start + size)
             if with_squares:
@@ -311,7 +315,4 @@ def _add_merged_second(
 
 
 def _add_edges(group: MergedTables, edges: np.ndarray, out: np.ndarray) -> None:
-    if isinstance(group.weight_index, slice):
-        out[group.weight_index] += edges.ravel()
-    else:
-        np.add.at(out, group.weight_index, edges.reshape(len(group.sums), -1))
+    np.add.at(out, group.weight_index, edges.reshape(len(group.sums), -1))

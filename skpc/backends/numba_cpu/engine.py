@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
 from .. import log_curvature, log_domain
 from ..base import Backend, TopDown, check_wanted
-from .accumulate import add_lanes, top_down
-from .columns import LOG_SCALE
+from .accumulate import add_lanes, add_rows, top_down
 from .lanes import allowed_threads, run_lanes
-from .merged import Factors, merged_factors, pack_merged, unpack_merged
+from .merged import unpack_merged
+from .packing import Packed, Packer
 from .plan import make_plan
 from .rows import encode_rows, group_flows
 from .simd import PANEL
-from .tiles import LOST_SHARE, learn_tiles, score_tiles
+from .tiles import LOST_SHARE, announce, learn_tiles, score_tiles
 from .workspace import Bench
 
 if TYPE_CHECKING:
@@ -32,8 +33,14 @@ MAX_LANES = 16
 LANE_TILES = 32
 #: Least rows times weights of a lane: below it waking a thread costs more than it saves.
 LANE_WORK = 6_000_000
+#: Least rows of a lane: with fewer, adding up the lanes takes a tenth of the time.
+LANE_ROWS = 128
+#: Least numbers of the lanes that a thread adds up.
+PART_NUMBERS = 1 << 19
 #: Encoded cells that a lane holds at once, 16 MB of float64.
 ENCODED_NUMBERS = 1 << 21
+#: Lanes with fewer encoded cells together are one piece of work.
+PIECE_NUMBERS = 1 << 18
 #: Bytes that the lanes' accumulators may take together.
 LANE_BYTES = 1 << 28
 
@@ -69,7 +76,9 @@ class NumbaBackend(Backend):
     # -- the contract -----------------------------------------------------------------
 
     def prepared(self, parameters: Parameters | Packed) -> Packed:
-        return parameters if isinstance(parameters, Packed) else self._packed(parameters)
+        model = self._packer.packed(parameters)
+        self._packer.fill(model)
+        return model
 
     def log_likelihood(self, parameters: Parameters | Packed, X: np.ndarray) -> np.ndarray:
         out = np.empty(len(X))
@@ -92,17 +101,21 @@ class NumbaBackend(Backend):
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
         if weight.shape != (len(X),):
             raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
-        model = self.prepared(parameters)
+        model = self._packer.packed(parameters)
         step = self._max_lanes * self._lane_tiles * self._tile_panels * PANEL
         leaves = np.zeros(self._learning.plan.n_leaf_out)
         curve = None
         if wanted:
             from .curvature import CurvaturePass
 
+            self._packer.fill(model)
             curve = CurvaturePass(self._curving, model, wanted, self._max_lanes)
         for start in range(0, len(X), step):
             part = slice(start, start + step)
-            self._learn(model, X[part], weight[part], total, leaves, curve)
+            # The first part writes its flows into the total, the others add theirs.
+            flows = np.empty_like(total.flows) if start else total.flows
+            self._learn(model, X[part], weight[part], total, flows, leaves, curve)
+        self._packer.fill(model)  # if no row had a weight
         self._unpack_leaves(leaves, total, model)
         if curve is not None:
             curve.add_to(total, self._read_leaves)
@@ -145,6 +158,10 @@ class NumbaBackend(Backend):
         return CurvatureBench(self.program, self.dtype)
 
     @cached_property
+    def _packer(self) -> Packer:
+        return Packer(self.program, self._scoring.plan, self.dtype)
+
+    @cached_property
     def _leaf_starts(self) -> np.ndarray:
         first = np.concatenate([[0], np.cumsum(self.program.family_units)]).astype(np.int64)
         return first[self.program.family] + self.program.unit_start
@@ -168,82 +185,13 @@ class NumbaBackend(Backend):
         numbers = (plan.n_codes + plan.n_data) * self._tile_panels * PANEL
         return int(np.clip(ENCODED_NUMBERS // max(1, numbers), 1, LANE_TILES))
 
-    # -- parameters as the kernels read them ------------------------------------------------
-
-    def _check(self, parameters: Parameters) -> None:
-        """The kernels read bare pointers, so wrong lengths must not reach them."""
-        needed: list[tuple[int, ...]] = [(self.program.n_weights,)]
-        needed += [
-            (n, f.n_statistics)
-            for f, n in zip(self.program.families, self.program.family_units, strict=True)
-        ]
-        found = [a.shape for a in (parameters.weights, *parameters.leaves)]
-        if found != needed:
-            raise ValueError(
-                f"parameters have arrays of shapes {found}, but the program needs {needed}; use "
-                "parameters of the same circuit."
-            )
-
-    def _packed(self, parameters: Parameters) -> Packed:
-        self._check(parameters)
-        plan = self._scoring.plan
-        table = np.zeros(plan.n_packed_table, dtype=self.dtype)
-        log2_scale = np.zeros(plan.n_log_scale)
-        coefficients = np.zeros(plan.n_packed_coefficients)
-        probabilities = {}
-        for leaf in plan.families:
-            family, mean = self.program.families[leaf.family], parameters.leaves[leaf.family]
-            if leaf.is_table:
-                size = len(mean) * (family.n_states + 2)
-                part = table[leaf.packed_start : leaf.packed_start + size]
-                probabilities[leaf.family] = family.probabilities(mean)
-                self._pack_table(leaf.family, probabilities[leaf.family], part, log2_scale)
-            else:
-                natural = family.natural_parameters(mean)
-                rows = np.column_stack([-family.log_partition(natural), natural])
-                size = rows.size
-                coefficients[leaf.packed_start : leaf.packed_start + size] = rows.ravel()
-        factors = [merged_factors(g, parameters, probabilities[g.family]) for g in plan.merged]
-        for group, (_, _, values) in zip(plan.merged, factors, strict=True):
-            pack_merged(group, values, table, log2_scale)
-        weights = parameters.weights.astype(self.dtype)
-        members = {
-            f: family.members(parameters.leaves[f])
-            for f, family in enumerate(self.program.families)
-            if family.n_variables > 1
-        }
-        return Packed(parameters, (weights, table, log2_scale, coefficients), factors, members)
-
-    def _pack_table(self, f: int, probability, part, log2_scale) -> None:
-        """Values of every (unit, state) divided by the largest of the input's units."""
-        starts, lengths, scale_index = self._table_places[f]
-        states = probability.shape[1]
-        top = np.maximum.reduceat(probability, starts, axis=0)
-        top[top == 0] = 1.0
-        out = part.reshape(-1, states + 2)
-        out[:, :states] = probability / np.repeat(top, lengths, axis=0)
-        out[:, states] = 1.0
-        log2_scale[scale_index] = np.log2(top)
-
-    @cached_property
-    def _table_places(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """First unit and number of units of every input, and where its scales are written."""
-        found = {}
-        for f, family in enumerate(self.program.families):
-            if family.n_states is None:
-                continue
-            vectors = np.flatnonzero(self.program.family == f)
-            starts, first = np.unique(self.program.unit_start[vectors], return_index=True)
-            lengths = np.diff(np.append(starts, self.program.family_units[f]))
-            scales = self._scoring.plan.instructions[vectors[first], LOG_SCALE]
-            found[f] = starts, lengths, scales[:, None] + np.arange(family.n_states)
-        return found
-
     @cached_property
     def _state_statistics(self) -> dict[int, np.ndarray]:
-        """Sufficient statistics of every state of the finite families."""
+        """A one and the sufficient statistics of every state of the finite families."""
         return {
-            f: family.statistics(np.arange(family.n_states, dtype=float)).T
+            f: np.column_stack(
+                [np.ones(family.n_states), family.statistics(np.arange(family.n_states)).T]
+            )
             for f, family in enumerate(self.program.families)
             if family.n_states is not None
         }
@@ -279,7 +227,7 @@ class NumbaBackend(Backend):
                     bound[rows],
                 )
 
-        run_lanes([partial(lane, *cut) for cut in _cuts(n_tiles, n_lanes)], n_threads)
+        run_lanes([partial(lane, *cut) for cut in pairwise(_cuts(n_tiles, n_lanes))], n_threads)
         out, bound = out[:n], bound[:n]
         damaged = np.flatnonzero(~(bound <= LOST_SHARE))
         if damaged.size:
@@ -288,13 +236,16 @@ class NumbaBackend(Backend):
 
     # -- learning ---------------------------------------------------------------------------
 
-    def _learn(self, model: Packed, X, weight, total: Statistics, leaves, curve=None) -> None:
+    def _learn(
+        self, model: Packed, X, weight, total: Statistics, flows, leaves, curve=None
+    ) -> None:
         n = len(X)
         panels = min(self._tile_panels, max(1, -(-n // PANEL)))
         tile = panels * PANEL
         n_tiles = -(-n // tile)
         work = n_tiles * tile * max(1, self.program.n_weights)
-        n_lanes = min(n_tiles, self._max_lanes, max(1, work // LANE_WORK))
+        most = min(self._max_lanes, work // LANE_WORK, -(-n // LANE_ROWS))
+        n_lanes = min(n_tiles, max(1, most))
         log_likelihood = np.empty(n_tiles * tile)
         bound = np.empty(n_tiles * tile)
         # Weights at most one keep the derivatives in the range of the dtype.
@@ -307,84 +258,110 @@ class NumbaBackend(Backend):
         accumulators = bench.accumulators(self.program.n_weights, n_lanes)
         edges, leaf_out = (a[:n_lanes] for a in accumulators)
 
+        cuts = np.array(_cuts(n_tiles, n_lanes))
+        n_threads = min(n_lanes, allowed_threads(self.n_jobs))
+        together = 1
+        if curve is None and not bench.plan.group_leaves:
+            numbers = (bench.plan.n_codes + bench.plan.n_data) * tile * -(-n_tiles // n_lanes)
+            together = max(1, PIECE_NUMBERS // max(1, numbers))
         groups: list[list[np.ndarray]] = [[]] * n_lanes
+        ready = np.zeros(1, dtype=np.int64)
 
-        def lane(number: int, first: int, last: int) -> None:
-            rows = slice(first * tile, last * tile)
+        def piece(first: int, last: int) -> None:
+            begin = cuts[first] * tile
+            rows = slice(begin, cuts[last] * tile)
             families = self.program.families
-            data = encode_rows(bench.plan, families, model.members, X[rows], (last - first) * tile)
+            data = encode_rows(bench.plan, families, model.members, X[rows], rows.stop - begin)
             if curve is not None:
                 curve.learn_tiles(
-                    number,
+                    first,
                     X[rows],
                     data,
-                    last - first,
+                    cuts[last] - cuts[first],
                     panels,
                     self._lost,
                     log_likelihood[rows],
                     bound[rows],
                     padded[rows],
-                    edges[number],
-                    leaf_out[number],
+                    edges[first],
+                    leaf_out[first],
                 )
-                groups[number] = group_flows(bench.plan, families, model.members, X[rows], data)
-                return
-            with bench.workspace(panels) as space:
-                learn_tiles(
-                    bench.tables,
-                    model.arrays,
-                    data,
-                    last - first,
-                    panels,
-                    space.buffers,
-                    self._lost,
-                    log_likelihood[rows],
-                    bound[rows],
-                    padded[rows],
-                    space.flow,
-                    space.slots,
-                    edges[number],
-                    leaf_out[number],
-                )
-            groups[number] = group_flows(bench.plan, families, model.members, X[rows], data)
+            else:
+                with bench.workspace(panels) as space:
+                    learn_tiles(
+                        bench.tables,
+                        model.arrays,
+                        data,
+                        cuts[first : last + 1] - cuts[first],
+                        panels,
+                        space.buffers,
+                        self._lost,
+                        log_likelihood[rows],
+                        bound[rows],
+                        padded[rows],
+                        space.flow,
+                        space.slots,
+                        edges[first:last],
+                        leaf_out[first:last],
+                        ready,
+                    )
+            if bench.plan.group_leaves:
+                groups[first] = group_flows(bench.plan, families, model.members, X[rows], data)
 
-        tasks = [partial(lane, i, *cut) for i, cut in enumerate(_cuts(n_tiles, n_lanes))]
-        run_lanes(tasks, allowed_threads(self.n_jobs) if n_lanes > 1 else 1)
-        flows = np.zeros(self.program.n_weights)
-        add_lanes(edges, model.parameters.weights, flows)
+        def fill() -> None:
+            try:
+                self._packer.fill(model)
+            except BaseException:
+                announce(ready, -1)
+                raise
+            announce(ready, 1)
+
+        tasks = [
+            partial(piece, i, min(i + together, last))
+            for first, last in pairwise(_cuts(n_lanes, n_threads))
+            for i in range(first, last, together)
+        ]
+        run_lanes(tasks, n_threads, first=fill)
+        flow = self._add_lanes(edges, model.parameters.weights, unit, flows)
         part_leaves = leaf_out.sum(axis=0)
         leaf_out[...] = 0
         bench.give_accumulators(accumulators)
-        log_likelihood, bound = log_likelihood[:n], bound[:n]
-        used = weight > 0
-        whole = bound <= LOST_SHARE
-        finite = np.isfinite(flows.sum()) and np.isfinite(part_leaves.sum())
+        finite = math.isfinite(flow) and math.isfinite(part_leaves.sum())
         if curve is not None:
             finite = curve.collect(unit if finite else 0.0) and finite
         if finite:
-            total.flows += flows * unit if unit != 1.0 else flows
-            leaves += part_leaves * unit
+            if flows is not total.flows:
+                total.flows += flows
+            part_leaves *= unit
+            leaves += part_leaves
             for lane_groups in groups:
-                for leaf, flow in zip(bench.plan.group_leaves, lane_groups, strict=True):
-                    total.leaves[leaf.family][leaf.units] += flow * unit
+                for leaf, group_flow in zip(bench.plan.group_leaves, lane_groups):
+                    total.leaves[leaf.family][leaf.units] += group_flow * unit
         else:
             # A derivative left the range of the dtype, which weights near its smallest
             # number can bring about although no mass was lost.
-            whole[:] = False
-        kept = used & whole
-        total.weight += float(weight[whole].sum())
-        total.log_likelihood += float(np.dot(weight[kept], log_likelihood[kept]))
-        if not whole.all():
-            damaged = np.flatnonzero(~whole)
+            bound[:] = np.inf
+            flows[:] = 0
+        mine, learnt, n_damaged = add_rows(log_likelihood, bound, weight, LOST_SHARE)
+        total.log_likelihood += mine
+        total.weight += learnt
+        if n_damaged:
+            damaged = np.flatnonzero(~(bound[:n] <= LOST_SHARE))
             wanted = () if curve is None else curve.wanted
-            extra = log_curvature.statistics(model.parameters, X[damaged], weight[damaged], wanted)
-            total.weight += extra.weight
-            total.log_likelihood += extra.log_likelihood
-            total.flows += extra.flows
-            for mine, more in zip(total.leaves, extra.leaves, strict=True):
-                mine += more
-            for name, more in extra.extra.items():
-                total.extra[name] = total.extra.get(name, 0.0) + more
+            total += log_curvature.statistics(model.parameters, X[damaged], weight[damaged], wanted)
+
+    def _add_lanes(self, edges, weights, unit: float, flows) -> float:
+        """Flows from the sums of all lanes, by several threads if they are many; their sum."""
+        n = len(flows)
+        n_parts = min(MAX_LANES, 1 + edges.size // PART_NUMBERS)
+        totals = np.zeros(n_parts)
+
+        def part(number: int, start: int, stop: int) -> None:
+            totals[number] = add_lanes(edges, weights, unit, start, stop, flows)
+
+        tasks = [partial(part, i, *cut) for i, cut in enumerate(pairwise(_cuts(n, n_parts)))]
+        run_lanes(tasks, allowed_threads(self.n_jobs) if n_parts > 1 else 1)
+        return float(totals.sum())
 
     def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, model: Packed) -> None:
         plan = self._learning.plan
@@ -393,8 +370,20 @@ class NumbaBackend(Backend):
             n_units = self.program.family_units[leaf.family]
             part = leaves[leaf.out_start : leaf.out_start + n_units * leaf.n_terms]
             parts[leaf.family] = part.reshape(n_units, leaf.n_terms)
-        for group, factors in zip(plan.merged, model.factors, strict=True):
-            unpack_merged(group, factors, leaves, total.flows, parts[group.family])
+        for group, values in zip(plan.merged, model.merged, strict=True):
+            counted = leaves[group.out_start : group.out_start + values.size]
+            unpack_merged(
+                model.parameters.weights,
+                group.weight_starts,
+                model.probabilities[group.family],
+                group.unit_starts,
+                values,
+                counted.reshape(values.shape),
+                np.empty(group.width),
+                np.empty((group.states, group.width)),
+                total.flows,
+                parts[group.family],
+            )
         self._read_leaves(parts, total.leaves)
 
     def _read_leaves(self, parts: dict[int, np.ndarray], leaves: list[np.ndarray]) -> None:
@@ -403,21 +392,11 @@ class NumbaBackend(Backend):
             part = parts[leaf.family]
             out = leaves[leaf.family]
             if leaf.is_table:
-                out[:, 0] += part.sum(axis=1)
-                out[:, 1:] += part @ self._state_statistics[leaf.family]
+                out += part @ self._state_statistics[leaf.family]
             else:
                 out += part
 
 
-class Packed(NamedTuple):
-    """Parameters as the kernels read them, matrices of merged sums, members of group families."""
-
-    parameters: Parameters
-    arrays: tuple
-    factors: list[Factors]
-    members: dict[int, Any]
-
-
-def _cuts(n_tiles: int, n_lanes: int) -> list[tuple[int, int]]:
-    """Lane i's first and last tile; lengths differ by one at most."""
-    return list(pairwise(i * n_tiles // n_lanes for i in range(n_lanes + 1)))
+def _cuts(n: int, n_parts: int) -> list[int]:
+    """Where parts begin and the last one ends; lengths differ by one at most."""
+    return [i * n // n_parts for i in range(n_parts + 1)]

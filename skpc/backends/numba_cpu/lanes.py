@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import joblib
 
-_pools: list[ThreadPoolExecutor] = []
-#: Threads are started as they are needed; no machine needs more of them.
+Task = Callable[[], None]
+#: No machine needs more.
 MAX_THREADS = 256
-_lock = threading.Lock()
 
 
-def _forget_pools() -> None:
-    global _lock
-    _lock = threading.Lock()
-    _pools.clear()
+class _Worker:
+    """A thread that waits for work.
+
+    Handing it over costs a tenth of what ``concurrent.futures`` takes, which on batches of a
+    millisecond is felt.
+    """
+
+    def __init__(self) -> None:
+        self._given: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        # A daemon: a thread that waits must not keep the process alive.
+        threading.Thread(target=self._run, name="skpc-lane", daemon=True).start()
+
+    def give(self, task: Task) -> None:
+        """Start a task."""
+        self._given.put(task)
+
+    def result(self) -> BaseException | None:
+        """Wait for its end; the exception it raised, if any."""
+        return self._done.get()
+
+    def _run(self) -> None:
+        while True:
+            task = self._given.get()
+            try:
+                task()
+            except BaseException as error:
+                self._done.put(error)
+            else:
+                self._done.put(None)
+            del task  # what it refers to must not live until the next one
 
 
+#: Workers that nobody uses at the moment; of this process, a fork begins without.
+_idle: list[_Worker] = []
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pools)
+    os.register_at_fork(after_in_child=_idle.clear)
 
 
 @cache
@@ -42,35 +70,40 @@ def allowed_threads(n_jobs: int | None) -> int:
     return max(1, cores + 1 + n_jobs) if n_jobs < 0 else n_jobs
 
 
-def run_lanes(tasks: Sequence[Callable[[], None]], n_threads: int) -> None:
-    """Run every task once; thread i takes tasks i, i + n_threads, …
+def run_lanes(tasks: Sequence[Task], n_threads: int, first: Task | None = None) -> None:
+    """Run every task once; each thread takes a run of them.
 
-    Which thread runs a task changes nothing in its result. A pool belongs to the process
-    that made it: after a fork a new one is made.
+    Which thread runs a task changes nothing in its result. The calling thread does ``first``
+    before its own: a thread that slept takes as long as a small batch to wake up, which then
+    costs nothing. What the tasks of the others need of it they must wait for themselves.
     """
-    n_threads = min(n_threads, len(tasks))
-    if n_threads <= 1:
-        for task in tasks:
-            task()
-        return
+    n_threads = max(1, min(n_threads, len(tasks), MAX_THREADS))
+    cuts = [i * len(tasks) // n_threads for i in range(n_threads + 1)]
 
-    def share(first: int) -> None:
-        for task in tasks[first::n_threads]:
+    def share(i: int) -> None:
+        for task in tasks[cuts[i] : cuts[i + 1]]:
             task()
 
-    pool = _pool()
-    others = [pool.submit(share, i) for i in range(1, n_threads)]
+    workers = []
+    errors: list[BaseException | None] = []
     try:
+        for i in range(1, n_threads):
+            workers.append(_worker())
+            workers[-1].give(lambda i=i: share(i))
+        if first is not None:
+            first()
         share(0)
     finally:
-        errors = [f.exception() for f in others]
+        for worker in workers:
+            errors.append(worker.result())
+            _idle.append(worker)
     for error in errors:
         if error is not None:
             raise error
 
 
-def _pool() -> ThreadPoolExecutor:
-    with _lock:
-        if not _pools:
-            _pools.append(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="skpc-lane"))
-        return _pools[0]
+def _worker() -> _Worker:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Worker()

@@ -1,9 +1,12 @@
-"""Sums that were merged into the leaves below them: their tables and what their flows say.
+"""Tables of finite leaves, and of the sums that were merged into the leaves below them.
 
 With W the weights of such a sum, T[c, s] the probability of state s under leaf unit c (1
 for a missing cell) and M = W T its own table, the kernels count C[n, s], the flow of unit
 n over rows in state s. The edge n→c then had Σ_s W[n, c] T[c, s] C[n, s] / M[n, s], and
 leaf unit c in state s had Σ_n of the same terms.
+
+Once a batch this goes over all such weights, so it is compiled. Probabilities are passed
+state by state, (states, family units): so the units of an input lie side by side.
 """
 
 from __future__ import annotations
@@ -13,7 +16,122 @@ from typing import NamedTuple
 import numpy as np
 
 from ...circuit import Parameters
+from .kernel_cache import entry_kernel, kernel
 from .plan import MergedTables
+from .simd import LANES, load, pointer, store, vadd, vfill, vfma, vload, vsum
+
+
+@entry_kernel
+def pack_tables(probability, starts, ends, scale_starts, table, log2_scale):
+    """Values of every (unit, state) divided by the largest of the input's units.
+
+    Input i has the units from ``starts[i]`` to ``ends[i]``; ``table`` is (units, states + 2),
+    the last two states being a missing cell and a value outside the support.
+    """
+    n_states = probability.shape[0]
+    for i in range(starts.size):
+        for s in range(n_states):
+            top = 0.0
+            for u in range(starts[i], ends[i]):
+                top = max(top, probability[s, u])
+            if not top > 0:
+                top = 1.0
+            for u in range(starts[i], ends[i]):
+                table[u * (n_states + 2) + s] = probability[s, u] / top
+            log2_scale[scale_starts[i] + s] = np.log2(top)
+        for u in range(starts[i], ends[i]):
+            table[u * (n_states + 2) + n_states] = 1.0
+
+
+@entry_kernel
+def pack_merged(weights, weight_starts, width, probability, unit_starts, values, table, log2_scale):
+    """M of every merged sum, and M divided by its largest unit with the logarithm of that.
+
+    M goes to ``values`` (sums, height, states + 1); what the kernels look up has one state
+    more.
+    """
+    n_sums, height, n_kept = values.shape
+    n_units = probability.shape[1]
+    share, chance = pointer(weights), pointer(probability)
+    for i in range(n_sums):
+        for n in range(height):
+            w = weight_starts[i] + n * width
+            for s in range(n_kept - 1):
+                values[i, n, s] = _dot(share, w, chance, s * n_units + unit_starts[i], width)
+            values[i, n, n_kept - 1] = _sum(share, w, width)
+        for s in range(n_kept):
+            top = 0.0
+            for n in range(height):
+                top = max(top, values[i, n, s])
+            if not top > 0:
+                top = 1.0
+            for n in range(height):
+                table[(i * height + n) * (n_kept + 1) + s] = values[i, n, s] / top
+            log2_scale[i * (n_kept + 1) + s] = np.log2(top)
+
+
+@kernel
+def _dot(left, a, right, b, n):
+    total = vfill(left, 0)
+    whole = n - n % LANES
+    for i in range(0, whole, LANES):
+        total = vfma(vload(left, a + i), vload(right, b + i), total)
+    rest = vsum(total)
+    for i in range(whole, n):
+        rest += load(left, a + i) * load(right, b + i)
+    return rest
+
+
+@kernel
+def _sum(source, a, n):
+    total = vfill(source, 0)
+    whole = n - n % LANES
+    for i in range(0, whole, LANES):
+        total = vadd(total, vload(source, a + i))
+    rest = vsum(total)
+    for i in range(whole, n):
+        rest += load(source, a + i)
+    return rest
+
+
+@entry_kernel
+def unpack_merged(
+    weights, weight_starts, probability, unit_starts, values, counted, edge, used, flows, leaf_flows
+):
+    """Add to the edge flows and to the leaf flows by state what the merged sums counted.
+
+    ``counted`` (sums, height, states + 1) is C; ``edge`` (width,) and ``used`` (states, width)
+    are scratch; ``leaf_flows`` is (family units, states).
+    """
+    n_sums, height, n_kept = values.shape
+    n_units = probability.shape[1]
+    width = edge.size
+    share, chance = pointer(weights), pointer(probability)
+    here, sent, flow = pointer(edge), pointer(used), pointer(flows)
+    for i in range(n_sums):
+        used[...] = 0
+        for n in range(height):
+            w = weight_starts[i] + n * width
+            ratio = 0.0
+            if values[i, n, n_kept - 1] > 0:
+                ratio = counted[i, n, n_kept - 1] / values[i, n, n_kept - 1]
+            for k in range(width):
+                store(here, k, ratio)
+            for s in range(n_kept - 1):
+                if values[i, n, s] > 0 and counted[i, n, s] != 0:
+                    ratio = counted[i, n, s] / values[i, n, s]
+                    c = s * n_units + unit_starts[i]
+                    for k in range(width):
+                        store(here, k, load(here, k) + ratio * load(chance, c + k))
+                    for k in range(width):
+                        more = load(sent, s * width + k) + ratio * load(share, w + k)
+                        store(sent, s * width + k, more)
+            for k in range(width):
+                store(flow, w + k, load(flow, w + k) + load(share, w + k) * load(here, k))
+        for s in range(n_kept - 1):
+            for k in range(width):
+                u = unit_starts[i] + k
+                leaf_flows[u, s] += used[s, k] * probability[s, u]
 
 
 class Factors(NamedTuple):
@@ -24,44 +142,11 @@ class Factors(NamedTuple):
     values: np.ndarray
 
 
-def merged_factors(group: MergedTables, parameters: Parameters, probability) -> Factors:
-    """The matrices of a group; ``probability`` is (family units, states)."""
+def merged_factors(
+    group: MergedTables, parameters: Parameters, probability: np.ndarray, values: np.ndarray
+) -> Factors:
+    """The matrices of a group."""
     tables = np.ones((len(group.sums), group.width, group.states + 1))
-    tables[:, :, :-1] = probability[group.unit_index]
-    if isinstance(group.weight_index, slice):
-        weights = parameters.weights[group.weight_index]
-    else:
-        weights = parameters.weights[group.weight_index.ravel()]
-    weights = weights.reshape(len(group.sums), group.height, group.width)
-    return Factors(weights, tables, weights @ tables)
-
-
-def pack_merged(group: MergedTables, values: np.ndarray, table, log2_scale) -> None:
-    """Write M divided by its largest unit, and the logarithm of that, for the kernels."""
-    top = values.max(axis=1)
-    top[top <= 0] = 1.0
-    size = len(group.sums) * group.height * (group.states + 2)
-    out = table[group.packed_start : group.packed_start + size]
-    out = out.reshape(len(group.sums), group.height, group.states + 2)
-    np.divide(values, top[:, None, :], out=out[:, :, :-1], casting="same_kind")
-    size = len(group.sums) * (group.states + 2)
-    scale = log2_scale[group.scale_start : group.scale_start + size]
-    scale.reshape(len(group.sums), group.states + 2)[:, :-1] = np.log2(top)
-
-
-def unpack_merged(group: MergedTables, factors: Factors, leaf_out, flows, leaf_flows) -> None:
-    """Add to the edge flows and to the leaf flows by state what the merged sums counted."""
-    weights, tables, values = factors
-    size = len(group.sums) * group.height * (group.states + 1)
-    counted = leaf_out[group.out_start : group.out_start + size].reshape(values.shape)
-    ratio = np.divide(counted, values, out=np.zeros_like(values), where=values > 0)
-    edges = weights * (ratio @ tables.transpose(0, 2, 1))
-    states = tables * (weights.transpose(0, 2, 1) @ ratio)
-    if isinstance(group.weight_index, slice):
-        flows[group.weight_index] += edges.ravel()
-    else:
-        np.add.at(flows, group.weight_index, edges.reshape(len(group.sums), -1))
-    if group.units_differ:
-        leaf_flows[group.unit_index] += states[:, :, :-1]
-    else:
-        np.add.at(leaf_flows, group.unit_index, states[:, :, :-1])
+    tables[:, :, :-1] = probability.T[group.unit_index]
+    weights = parameters.weights[group.weight_index]
+    return Factors(weights.reshape(len(group.sums), group.height, group.width), tables, values)

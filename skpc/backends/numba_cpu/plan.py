@@ -92,12 +92,21 @@ class MergedTables:
     height: int
     width: int
     sums: list[int]
-    weight_index: slice | np.ndarray  # of all weights, (n, height · width) unless consecutive
-    unit_index: np.ndarray  # (n, width): the leaf's units in its family
-    units_differ: bool  # whether no unit occurs twice
+    weight_starts: np.ndarray  # (n,): first weight of every sum
+    unit_starts: np.ndarray  # (n,): first unit of its leaf in the family
     packed_start: int
     out_start: int
     scale_start: int
+
+    @property
+    def weight_index(self) -> np.ndarray:
+        """All weights, (n, height · width)."""
+        return self.weight_starts[:, None] + np.arange(self.height * self.width)
+
+    @property
+    def unit_index(self) -> np.ndarray:
+        """All units of the leaves in their family, (n, width)."""
+        return self.unit_starts[:, None] + np.arange(self.width)
 
 
 @dataclass
@@ -215,20 +224,18 @@ def _merge_sums_into_leaves(program, table, args, owner, families, numbers) -> l
             by_shape.setdefault(shape, []).append(int(v))
     merged = []
     for (family, height, width), sums in by_shape.items():
-        # In the order of their weights, so that these are one view.
+        # In the order of their weights, which lie in memory like that.
         sums.sort(key=lambda v: args[table[v, ARG], WEIGHTS])
         states = families[family].n_terms
         mine = args[table[sums, ARG]]
-        units = program.unit_start[mine[:, CHILD]][:, None] + np.arange(width)
         group = MergedTables(
             family,
             states,
             height,
             width,
             sums,
-            _consecutive(mine[:, WEIGHTS], height * width),
-            units,
-            len(np.unique(units)) == units.size,
+            np.ascontiguousarray(mine[:, WEIGHTS]),
+            program.unit_start[mine[:, CHILD]],
             numbers["n_packed_table"],
             numbers["n_leaf_out"],
             numbers["n_log_scale"],
@@ -247,14 +254,6 @@ def _merge_sums_into_leaves(program, table, args, owner, families, numbers) -> l
         numbers["n_log_scale"] += len(sums) * (states + 2)
         merged.append(group)
     return merged
-
-
-def _consecutive(starts: np.ndarray, size: int) -> slice | np.ndarray:
-    """The entries of blocks of one size: a slice where they follow each other."""
-    first = int(starts[0])
-    if np.array_equal(starts, first + size * np.arange(len(starts))):
-        return slice(first, first + size * len(starts))
-    return starts[:, None] + np.arange(size)
 
 
 def _lay_out_leaves(program: Program, table: np.ndarray):

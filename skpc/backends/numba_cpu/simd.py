@@ -69,6 +69,16 @@ def pointer(typingctx, array):
 
 
 @intrinsic
+def offset(typingctx, source, n):
+    """The pointer ``n`` numbers further on."""
+
+    def codegen(context, builder, sig, args):
+        return builder.gep(args[0], [args[1]])
+
+    return source(source, types.intp), codegen
+
+
+@intrinsic
 def load(typingctx, source, index):
     """One number behind a pointer."""
 
@@ -450,6 +460,36 @@ def restore_rounding(typingctx, before):
         return context.get_dummy_value()
 
     return types.void(types.int32), codegen
+
+
+@intrinsic
+def wait_for(typingctx, flag):
+    """The number behind a pointer, as soon as another thread has made it anything but 0."""
+
+    def codegen(context, builder, sig, args):
+        turn = builder.append_basic_block("turn")
+        over = builder.append_basic_block("over")
+        builder.branch(turn)
+        builder.position_at_end(turn)
+        if _X86:
+            _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
+        value = builder.load_atomic(args[0], "acquire", 8)
+        builder.cbranch(builder.icmp_signed("==", value, ir.Constant(_I64, 0)), turn, over)
+        builder.position_at_end(over)
+        return value
+
+    return types.int64(flag), codegen
+
+
+@intrinsic
+def publish(typingctx, flag, value):
+    """Set the number behind a pointer, after everything this thread wrote before."""
+
+    def codegen(context, builder, sig, args):
+        builder.store_atomic(args[1], args[0], "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(flag, types.int64), codegen
 
 
 @intrinsic

@@ -12,9 +12,12 @@ from .simd import (
     PANEL,
     flush_subnormals,
     load,
+    offset,
     pointer,
+    publish,
     restore_rounding,
     store,
+    wait_for,
 )
 
 #: A row whose share of lost mass may exceed this is evaluated again in float64 logs.
@@ -51,11 +54,17 @@ def score_tiles(tables, model, data, n_tiles, n_panels, buffers, lost, log_likel
 
 
 @entry_kernel
+def announce(ready, value):
+    """Let threads that wait for ``ready`` go on."""
+    publish(pointer(ready), value)
+
+
+@entry_kernel
 def learn_tiles(
     tables,
     model,
     data,
-    n_tiles,
+    cuts,
     n_panels,
     buffers,
     lost,
@@ -66,39 +75,48 @@ def learn_tiles(
     slots,
     edges,
     leaf_out,
+    ready,
 ):
-    """Log-likelihoods and flows of the rows of some tiles; damaged rows get no flow."""
+    """Log-likelihoods and flows of the rows of some lanes; damaged rows get no flow.
+
+    Lane i has the tiles from ``cuts[i]`` to ``cuts[i + 1]`` and adds to ``edges[i]`` and
+    ``leaf_out[i]``. Begins when ``ready[0]`` is 1, which says that the model is there; -1 says
+    that it never will be.
+    """
+    if wait_for(pointer(ready)) < 0:
+        return
     model, data, scales, (values, factors, scratch) = bare_pointers(model, data, buffers)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)
     row_weights = pointer(row_weights)
     flow = pointer(flow)
     slots = pointer(slots)
-    edges = pointer(edges)
-    leaf_out = pointer(leaf_out)
     instructions = tables[0]
     rows = n_panels * PANEL
     root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
     before = flush_subnormals()
-    for tile in range(n_tiles):
-        row = tile * rows
-        forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
-        root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
-        for t in range(rows):
-            whole = load(bound, row + t) <= LOST_SHARE
-            store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
-        backward_tile(
-            tables,
-            model,
-            data,
-            row,
-            n_panels,
-            values,
-            factors,
-            scratch,
-            flow,
-            slots,
-            edges,
-            leaf_out,
-        )
+    for lane in range(cuts.size - 1):
+        lane_edges = offset(pointer(edges), lane * edges.shape[1])
+        lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
+        for tile in range(cuts[lane], cuts[lane + 1]):
+            row = tile * rows
+            forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
+            root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
+            for t in range(rows):
+                whole = load(bound, row + t) <= LOST_SHARE
+                store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
+            backward_tile(
+                tables,
+                model,
+                data,
+                row,
+                n_panels,
+                values,
+                factors,
+                scratch,
+                flow,
+                slots,
+                lane_edges,
+                lane_leaves,
+            )
     restore_rounding(before)
