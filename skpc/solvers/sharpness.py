@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.base import UNTIE
 from ..circuit import Circuit, Parameters, Statistics
 from .base import SolverState
 
@@ -66,5 +67,5 @@ def refuse_tied(circuit: Circuit, what: str) -> None:
             f"{what} cannot learn a circuit with shared weights ({len(shared)} sums of this one "
             "use those of another): its penalty is the trace of the Hessian, and where one weight "
             "is used at several places the second derivatives have terms that it lacks. Use "
-            "another solver, or a circuit without share=."
+            f"another solver. {UNTIE}"
         )
