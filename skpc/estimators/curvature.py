@@ -25,6 +25,9 @@ class CurvatureMixin:
         the larger, the sharper. Training rows of an overfitted model have a sharp maximum. Compare
         it between fits of one circuit on the same rows, for wider circuits have larger ones.
 
+        The derivatives are those of free weights, which leave the simplex: so rows add to it
+        whose cells are all missing, although their density is one for all weights that sum to one.
+
         Parameters
         ----------
         X : array-like or data frame of shape (n_samples, n_features)

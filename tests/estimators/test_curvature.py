@@ -30,6 +30,14 @@ def test_sharpness_is_that_of_rows_whatever_their_units():
     assert fitted(alpha=30).sharpness(table()) < value
 
 
+def test_rows_without_cells_add_to_the_sharpness_of_free_weights():
+    """As the documentation says: derivatives leave the simplex."""
+    model, nothing = fitted(), np.full((2, 3), np.nan)
+    assert model.sharpness(nothing) > 0.1
+    flat = model.loss_landscape(nothing, steps=[-1, 0, 1], random_state=0).values
+    np.testing.assert_allclose(flat, 0.0, atol=1e-9)
+
+
 def test_the_landscape_has_the_likelihood_in_its_middle():
     model = fitted()
     around = model.loss_landscape(table(), steps=[-0.5, 0, 0.5], directions=2, random_state=0)
