@@ -20,6 +20,7 @@ from ..inference import sample
 from ..solvers import SOLVERS, Solver
 from ..structures import Structure, learns_parameters
 from ..training import EpochRecord
+from ..utils.nested_settings import refuse_settings_of_names
 from ..utils.sklearn_compat import (
     CallbackSupportMixin,
     Interval,
@@ -302,15 +303,7 @@ class PCDensityEstimator(
         ValueError
             For names that are not there.
         """
-        for key in params:
-            name, _, inner = key.partition("__")
-            value = params.get(name, getattr(self, name, None))
-            if inner and isinstance(value, str):
-                way_out = f"PCDensityEstimator({name}=...) or set_params({name}=..., {key}=...)"
-                raise ValueError(
-                    f"{key} sets a value of an object, but {name}={value!r} is a name; give an "
-                    f"object of skpc.{name}s first: {way_out}."
-                )
+        refuse_settings_of_names(self, params, "skpc.{}s")
         return super().set_params(**params)
 
     # -- learning -----------------------------------------------------------------------
