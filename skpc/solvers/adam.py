@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
+from ..utils.numbers import is_number
 from .gradient import Coordinates, GradientSolver
 from .momentum import check_decay, running_mean
 
@@ -21,7 +20,8 @@ class Adam(GradientSolver):
     Parameters
     ----------
     step_size : float, default=0.2
-        Most that a coordinate moves at the first update, about: a log weight in nats.
+        Most that a coordinate moves at the first update, about: a log weight in nats. In (0, 1],
+        for no coordinate moves by more than 1.
     min_step_size : float, default=1e-3
         That at the last update of the cosine schedule.
     schedule : {"cosine", "constant"} or Schedule, default="cosine"
@@ -81,7 +81,7 @@ class Adam(GradientSolver):
     def check(self):
         super().check()
         check_decay(self, "beta_1", "beta_2")
-        if not isinstance(self.epsilon, Real) or not 0 < float(self.epsilon) < np.inf:
+        if not is_number(self.epsilon) or not 0 < float(self.epsilon) < np.inf:
             raise ValueError(f"epsilon={self.epsilon!r} must be a positive, finite number.")
 
     def direction(self, slope, state):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
+
+from ..utils.numbers import is_number
 
 
 class Schedule(BaseEstimator, ABC):
@@ -136,11 +138,9 @@ def scheduled_step(solver: Any, state: Any) -> float:
 
 def check_steps(step_size: Any, min_step_size: Any, schedule: Any, most: float = 1.0) -> None:
     """Refuse steps outside (0, most] and unknown schedules."""
-    allowed = "a positive, finite number" if math.isinf(most) else f"a number in (0, {most:g}]"
     for name, value in (("step_size", step_size), ("min_step_size", min_step_size)):
-        possible = isinstance(value, Real) and 0 < float(value) <= most
-        if not possible or math.isinf(value):
-            raise ValueError(f"{name}={value!r} must be {allowed}.")
+        if not is_number(value) or not 0 < float(value) <= most:
+            raise ValueError(f"{name}={value!r} must be a number in (0, {most:g}].")
     if resolve_schedule(schedule).anneals and min_step_size > step_size:
         raise ValueError(
             f"min_step_size={min_step_size!r} must not exceed step_size={step_size!r}."
