@@ -71,6 +71,8 @@ class Solver(BaseEstimator, ABC):
 
     #: Whether ``update`` reads the top-down probabilities.
     needs_top_down: ClassVar[bool] = False
+    #: What ``min_step_size="auto"`` stands for, in solvers that have it.
+    usual_min_step: ClassVar[float] = 0.02
     #: Whether a batch must be the whole data set.
     full_batch: bool = False
 

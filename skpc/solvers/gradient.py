@@ -130,7 +130,7 @@ class GradientSolver(Solver):
         return isinstance(self.sharpness, str) or bool(np.any(np.asarray(self.sharpness) != 0))
 
     def check(self):
-        check_steps(self.step_size, self.min_step_size, self.schedule, self._largest_step)
+        check_steps(self, self._largest_step)
         decay, clipping = self.weight_decay, self.clipping
         if not is_number(decay) or not 0 <= float(decay) < math.inf:
             raise ValueError(f"weight_decay={decay!r} must be a finite number of at least 0.")

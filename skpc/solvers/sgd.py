@@ -28,8 +28,9 @@ class SGD(GradientSolver):
         Multiple of the gradient at the first update; no coordinate moves by more than 1. In
         (0, 1] for the natural gradient, whose step of 1 is about that of EM on the batch; in
         (0, 100] for the plain one.
-    min_step_size : float, default=0.02
+    min_step_size : float or "auto", default="auto"
         That at the last update of the cosine schedule.
+        "auto": 0.02, or ``step_size`` where that is smaller.
     schedule : {"cosine", "constant"} or Schedule, default="cosine"
         A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
         for the cosine schedule.
@@ -65,7 +66,7 @@ class SGD(GradientSolver):
     def __init__(
         self,
         step_size=0.9,
-        min_step_size=0.02,
+        min_step_size="auto",
         schedule="cosine",
         momentum=0.0,
         natural=True,

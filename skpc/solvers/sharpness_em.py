@@ -47,8 +47,9 @@ class SharpnessEM(Solver):
     schedule : {"constant", "cosine"} or Schedule, default="constant"
         How s falls. On many rows in batches a falling step goes further: plants with 32 latents,
         μ = 0.01, ends at -12.68 nats on test rows with s from 0.9 to 0.02, at -13.10 with 0.1.
-    min_step_size : float, default=0.02
+    min_step_size : float or "auto", default="auto"
         s at the last update of a cosine schedule.
+        "auto": 0.02, or ``step_size`` where that is smaller.
 
     Notes
     -----
@@ -76,7 +77,7 @@ class SharpnessEM(Solver):
         step_size=0.1,
         full_batch=True,
         schedule="constant",
-        min_step_size=0.02,
+        min_step_size="auto",
     ):
         self.mu = mu
         self.form = form
@@ -89,7 +90,7 @@ class SharpnessEM(Solver):
         check_strength("mu", self.mu)
         if self.form not in FORMS:
             raise ValueError(f"form={self.form!r} is not known; use one of {FORMS}.")
-        check_steps(self.step_size, self.min_step_size, self.schedule)
+        check_steps(self)
         if not isinstance(self.full_batch, bool | np.bool_):
             raise ValueError(f"full_batch={self.full_batch!r} must be True or False.")
 

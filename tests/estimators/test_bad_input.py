@@ -153,7 +153,7 @@ SETTINGS = {
     "step in words": ({"solver": Anemone("x")}, r"step_size='x' must be a number in \(0, 1\]"),
     "step NaN": ({"solver": Anemone(np.nan)}, r"step_size=nan must be a number in \(0, 1\]"),
     "steps in disorder": (
-        {"solver": Anemone(0.01)}, "min_step_size=0.02 must not exceed step_size=0.01"),
+        {"solver": Anemone(0.01, 0.02)}, "min_step_size=0.02 must not exceed step_size=0.01"),
     "negative last step": (
         {"solver": MiniBatchEM(min_step_size=-1)}, r"min_step_size=-1 must be a number in \(0"),
     "unknown schedule": (
