@@ -173,8 +173,9 @@ class PCDensityEstimator(
     parameters_ : Parameters
     history_ : list of EpochRecord
         Epoch, mean log-likelihood of the training batches and of the held-out rows, nats in the
-        units of X. ``partial_fit`` adds one record a piece, of which at least the last
-        10 000 are kept.
+        units of X, and the weight of the rows that were learnt: their number, where no row has
+        a weight of its own. ``partial_fit`` adds one record a piece, of which at least the
+        last 10 000 are kept.
     n_iter_ : int
         Passes that ``fit`` made, plus pieces that ``partial_fit`` learnt.
     converged_ : bool
@@ -430,19 +431,19 @@ class PCDensityEstimator(
             stream = self._stream_so_far(table.kinds)
             model = None if first else self._ready_model()
             with words_named(table.X):
-                model, stream, likelihoods = learn_chunk(
+                model, stream, pieces = learn_chunk(
                     self, model, stream, table, getattr(self, "feature_names_in_", None)
                 )
         done = 0 if first else self.n_iter_
         history = [] if first else self.history_
         self._adopt(model, stream, Threshold(self.contamination), table.schema)
-        new = [EpochRecord(done + i, x, None) for i, x in enumerate(likelihoods, start=1)]
+        new = [EpochRecord(done + i, x, None, w) for i, (x, w) in enumerate(pieces, start=1)]
         # A copy of the estimator may have the same list.
         history = history + new
         if len(history) > 2 * MOST_RECORDS:
             history = history[-MOST_RECORDS:]
         self.history_ = history
-        self.n_iter_ = done + len(likelihoods)
+        self.n_iter_ = done + len(pieces)
         self.converged_ = False
         return self
 

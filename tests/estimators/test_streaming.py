@@ -105,6 +105,11 @@ def test_history_is_the_likelihood_before_learning():
         assert model.partial_fit(X[:size]).history_[-1].train == pytest.approx(expected)
     epochs = [record.epoch for record in model.history_]
     assert epochs == list(range(1, len(epochs) + 1))
+        assert model.history_[-1].weight == size
+    # Of 60 rows 50 fill the buffer; the others are learnt by themselves.
+    assert [record.weight for record in model.history_] == [50, 10, 60, 30, 25]
+    model.partial_fit(X[:2], sample_weight=[0.5, 3])
+    assert model.history_[-1].weight == 3.5
 
 
 def test_long_histories_are_cut(monkeypatch):
