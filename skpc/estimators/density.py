@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..circuit import Circuit, Parameters
 from ..distributions import Distribution
 from ..inference import sample
-from ..solvers import SOLVERS, Solver
+from ..solvers import SOLVERS, Solver, resolve_solver
 from ..structures import Structure, learns_parameters
 from ..training import EpochRecord
 from ..utils.nested_settings import refuse_settings_of_names
@@ -54,12 +54,21 @@ def _streams(estimator: PCDensityEstimator) -> bool:
         )
     solver = estimator.solver
     kind = SOLVERS.get(solver) if isinstance(solver, str) else solver
-    if getattr(kind, "full_batch", False):
+    if getattr(kind, "full_batch", False) and _can_work(solver):
         others = [name for name, kind in sorted(SOLVERS.items()) if not kind.full_batch]
         raise AttributeError(
             f"partial_fit is only available with solvers that learn from batches; "
             f"solver={solver!r} needs all rows at once. Use {', '.join(map(repr, others))}."
         )
+    return True
+
+
+def _can_work(solver: str | Solver) -> bool:
+    """Whether the settings of a solver are sound; if not, ``partial_fit`` says so itself."""
+    try:
+        resolve_solver(solver)
+    except ValueError:
+        return False
     return True
 
 
@@ -397,8 +406,12 @@ class PCDensityEstimator(
 
         The first ``structure_rows`` rows are kept, and structure, encoding and parameters are
         learnt anew from them whenever their number has doubled. From then on, and after
-        ``fit``, structure and encoding stay as they are, and one call is one pass over its rows
-        with a constant step. Not with solvers that need all rows at once ("em").
+        ``fit``, structure and encoding stay as they are, with the arguments that decided over
+        them (``n_components``, ``structure``, ``leaves``, ``categorical_features``,
+        ``handle_unknown``), and one call is one pass over its rows with a constant step.
+
+        Solvers and structures that need all rows at once ("em", "learnspn") have no
+        ``partial_fit``; ``__cause__`` of the AttributeError says why.
 
         Any error or interruption leaves the estimator as it was before the call.
 
@@ -417,13 +430,19 @@ class PCDensityEstimator(
         Raises
         ------
         ValueError
-            For arguments and values that cannot be learnt from.
+            For arguments and values that cannot be learnt from, and arguments that were changed
+            after they had decided over structure and encoding.
         """
         first = not hasattr(self, "circuit_")
         # scikit-learn looks at arguments once a fit, which takes as long as a small update.
         is_open = first or (self._stream is not None and self._stream.is_open)
         if is_open or self._arguments_read != _read_by_stream(self):
             validate_params(self)
+        if not is_open:
+            self._check_drawn_alike(
+                "partial_fit goes on with the circuit of that fit; use a new estimator, or fit, to "
+                "learn another circuit."
+            )
         with columns_kept(self):
             known = None if first else getattr(self, "_schema", None)
             grows = "appearance" if first or (is_open and known is not None) else None
@@ -458,16 +477,19 @@ class PCDensityEstimator(
             stream = new_stream(self, kinds, rng, is_open)
         return stream
 
-    def _check_goes_on(self, X) -> None:
-        """What warm_start keeps must not have been changed."""
-        way_out = "set warm_start=False to learn a new circuit."
+    def _check_drawn_alike(self, but: str) -> None:
+        """What decided over a circuit that is kept must not have been changed."""
         for name, before in self._drawn_by.items():
             now = getattr(self, name)
             if not _same(before, now):
                 raise ValueError(
-                    f"{name} changed from {before!r} to {now!r} since the last fit, but "
-                    f"warm_start=True goes on with the circuit of that fit; {way_out}"
+                    f"{name} changed from {before!r} to {now!r} since the last fit, but {but}"
                 )
+
+    def _check_goes_on(self, X) -> None:
+        """What warm_start keeps must not have been changed."""
+        way_out = "set warm_start=False to learn a new circuit."
+        self._check_drawn_alike(f"warm_start=True goes on with the circuit of that fit; {way_out}")
         try:
             check_rows(self, X)
         except ValueError as error:
