@@ -102,8 +102,9 @@ class PCDensityEstimator(
         for all of them. Names are those of ``skpc.distributions``: "gaussian", "log_normal",
         "gamma", "beta", "poisson", "negative_binomial", "binomial", "discretised_logistic",
         "categorical", "bernoulli". "auto" takes Gaussian ones, but others for counts, for
-        positive numbers and for numbers between 0 and 1 that ask for them; ``leaves_`` tells
-        what every column got, and why. Not used with a circuit made by hand.
+        positive numbers (log-normal) and for numbers between 0 and 1 that ask for them;
+        ``leaves_`` tells what every column got, and why. "gamma", "binomial" and
+        "discretised_logistic" are only taken by name. Not used with a circuit made by hand.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
             default="from_dtype"
         Columns of numbers that hold categories: a mask, their places, or their names in a data
