@@ -73,9 +73,7 @@ def compare(name, seed, chosen):
     smoothed = [(a, fitted(rows, published(0.0), a, seed, chosen)) for a in ALPHA[1:]]
     found["EM, tuned alpha"] = best([plain, *smoothed], data.valid)
     for form, strengths in families.items():
-        penalised = [
-            (mu, fitted(rows, published(mu, form), 0.0, seed, chosen)) for mu in strengths
-        ]
+        penalised = [(mu, fitted(rows, published(mu, form), 0.0, seed, chosen)) for mu in strengths]
         found[form] = best([plain, *penalised], data.valid)
     found["auto"] = 0.0, fitted(rows, published("auto"), 0.0, seed, chosen)
     if chosen.both:

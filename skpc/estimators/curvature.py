@@ -87,7 +87,7 @@ class CurvatureMixin:
         around = loss_landscape(
             *self._encoded(table), directions=directions, steps=steps, random_state=seed
         )
-        units = self.encoder_.log_jacobian(table.X[:])
+        units = self._ready_model().encoder.log_jacobian(table.X[:])
         return replace(around, values=around.values + np.average(units, weights=table.weights))
 
     def _table_asked(self, X, sample_weight):

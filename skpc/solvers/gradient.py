@@ -134,9 +134,7 @@ class GradientSolver(Solver):
         decay, clipping = self.weight_decay, self.clipping
         if not is_number(decay) or not 0 <= float(decay) < math.inf:
             raise ValueError(f"weight_decay={decay!r} must be a finite number of at least 0.")
-        if clipping is not None and not (
-            is_number(clipping) and 0 < float(clipping) < math.inf
-        ):
+        if clipping is not None and not (is_number(clipping) and 0 < float(clipping) < math.inf):
             raise ValueError(f"clipping={clipping!r} must be None or a positive, finite number.")
         check_strength("sharpness", self.sharpness)
 

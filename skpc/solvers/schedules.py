@@ -109,9 +109,7 @@ def resolve_schedule(schedule: str | Schedule) -> Schedule:
 def whole_step(solver: Any, state: Any) -> float:
     """The step of the next whole batch, for a solver with step_size, min_step_size, schedule."""
     schedule = resolve_schedule(solver.schedule)
-    step = schedule.step(
-        float(solver.step_size), smallest_step(solver), state.step, state.horizon
-    )
+    step = schedule.step(float(solver.step_size), smallest_step(solver), state.step, state.horizon)
     if not 0 < step < math.inf:
         raise ValueError(
             f"schedule={schedule!r} gave the step {step!r} at update {state.step}; steps must be "
