@@ -35,6 +35,11 @@ EXACT = (0.0001, 0.001, 0.003, 0.01, 0.1)
 ALPHA = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
+def published(mu, form="published"):
+    """The solver of the protocol: one damped update an epoch."""
+    return SharpnessEM(mu, form, step_size=0.1, schedule="constant", full_batch=True)
+
+
 def fitted(rows, solver, alpha, seed, chosen):
     """Fit one model by the protocol."""
     return PCDensityEstimator(
@@ -63,20 +68,18 @@ def compare(name, seed, chosen):
     n_rows = max(2, round(chosen.share * len(data.train)))
     rows = data.train[rng.choice(len(data.train), n_rows, replace=False)]
     families = {"published": MU[1:], "exact": EXACT}
-    plain = 0.0, fitted(rows, SharpnessEM(mu=0.0), 0.0, seed, chosen)
+    plain = 0.0, fitted(rows, published(0.0), 0.0, seed, chosen)
     found = {"EM": plain}
-    smoothed = [(a, fitted(rows, SharpnessEM(mu=0.0), a, seed, chosen)) for a in ALPHA[1:]]
+    smoothed = [(a, fitted(rows, published(0.0), a, seed, chosen)) for a in ALPHA[1:]]
     found["EM, tuned alpha"] = best([plain, *smoothed], data.valid)
     for form, strengths in families.items():
-        penalised = [
-            (mu, fitted(rows, SharpnessEM(mu, form), 0.0, seed, chosen)) for mu in strengths
-        ]
+        penalised = [(mu, fitted(rows, published(mu, form), 0.0, seed, chosen)) for mu in strengths]
         found[form] = best([plain, *penalised], data.valid)
-    found["auto"] = 0.0, fitted(rows, SharpnessEM("auto"), 0.0, seed, chosen)
+    found["auto"] = 0.0, fitted(rows, published("auto"), 0.0, seed, chosen)
     if chosen.both:
         alpha = found["EM, tuned alpha"][0]
         both = [
-            (mu, fitted(rows, SharpnessEM(mu), alpha, seed, chosen)) for mu in families["published"]
+            (mu, fitted(rows, published(mu), alpha, seed, chosen)) for mu in families["published"]
         ]
         found["both"] = best([found["EM, tuned alpha"], *both], data.valid)
     return {

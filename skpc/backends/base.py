@@ -31,6 +31,10 @@ class TopDown(NamedTuple):
 WANTED = ("squares", "curvature")
 
 
+#: The way out of what shared weights forbid.
+UNTIE = "Give every place weights of its own, as HMM(homogeneous=False) does."
+
+
 def check_wanted(program: Program, wanted: tuple[str, ...]) -> None:
     """Refuse unknown names, and second derivatives of circuits that share weights."""
     unknown = sorted(set(wanted) - set(WANTED))
@@ -40,7 +44,8 @@ def check_wanted(program: Program, wanted: tuple[str, ...]) -> None:
         raise ValueError(
             "Second derivatives are only computed for circuits without shared weights: where one "
             "weight is used at several places, the second derivative by it is not minus the "
-            "square of the first, and the trace has terms that this formula lacks."
+            "square of the first, and the trace has terms that this formula lacks. "
+            f"{UNTIE}"
         )
 
 

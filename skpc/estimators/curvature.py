@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ class CurvatureMixin:
         It is minus the trace of the Hessian of the mean log density by the linear weights [1]_:
         the larger, the sharper. Training rows of an overfitted model have a sharp maximum. Compare
         it between fits of one circuit on the same rows, for wider circuits have larger ones.
+
+        The derivatives are those of free weights, which leave the simplex: so rows add to it
+        whose cells are all missing, although their density is one for all weights that sum to one.
 
         Parameters
         ----------
@@ -54,7 +58,7 @@ class CurvatureMixin:
         >>> bool(model.sharpness(X) > smoothed.sharpness(X))
         True
         """
-        return -hessian_trace(*self._encoded(X, sample_weight))
+        return -hessian_trace(*self._encoded(self._table_asked(X, sample_weight)))
 
     def loss_landscape(
         self, X, sample_weight=None, *, directions=1, steps=None, random_state=None
@@ -75,18 +79,25 @@ class CurvatureMixin:
         Returns
         -------
         Landscape
-            With ``steps``, ``values`` (nats a row, of the encoded table) and ``plot()``.
+            With ``steps``, ``values`` (nats a row in the units of X: at step 0 what ``score``
+            says) and ``plot()``.
         """
         seed = np.random.default_rng(check_random_state(random_state).randint(2**31))
-        return loss_landscape(
-            *self._encoded(X, sample_weight), directions=directions, steps=steps, random_state=seed
+        table = self._table_asked(X, sample_weight)
+        around = loss_landscape(
+            *self._encoded(table), directions=directions, steps=steps, random_state=seed
         )
+        units = self._ready_model().encoder.log_jacobian(table.X[:])
+        return replace(around, values=around.values + np.average(units, weights=table.weights))
 
-    def _encoded(self, X, sample_weight):
-        """What computes, parameters, encoded rows and their weights."""
+    def _table_asked(self, X, sample_weight):
+        """The rows that a question is about."""
         check_is_fitted(self)
         known = getattr(self, "_schema", None)
-        table = check_table(self, X, sample_weight, False, known, learns=False)
+        return check_table(self, X, sample_weight, False, known, learns=False)
+
+    def _encoded(self, table):
+        """What computes, parameters, encoded rows and their weights."""
         model = self._ready_model()
         names = getattr(self, "feature_names_in_", None)
         rows = model.encoder.transform(table.X[:], 0, names)

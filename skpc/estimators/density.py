@@ -17,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 from ..circuit import Circuit, Parameters
 from ..distributions import Distribution
 from ..inference import sample
-from ..solvers import SOLVERS, Solver
+from ..solvers import SOLVERS, Solver, resolve_solver
 from ..structures import Structure, learns_parameters
 from ..training import EpochRecord
+from ..utils.nested_settings import refuse_settings_of_names
 from ..utils.sklearn_compat import (
     CallbackSupportMixin,
     Interval,
@@ -53,12 +54,21 @@ def _streams(estimator: PCDensityEstimator) -> bool:
         )
     solver = estimator.solver
     kind = SOLVERS.get(solver) if isinstance(solver, str) else solver
-    if getattr(kind, "full_batch", False):
+    if getattr(kind, "full_batch", False) and _can_work(solver):
         others = [name for name, kind in sorted(SOLVERS.items()) if not kind.full_batch]
         raise AttributeError(
             f"partial_fit is only available with solvers that learn from batches; "
             f"solver={solver!r} needs all rows at once. Use {', '.join(map(repr, others))}."
         )
+    return True
+
+
+def _can_work(solver: str | Solver) -> bool:
+    """Whether the settings of a solver are sound; if not, ``partial_fit`` says so itself."""
+    try:
+        resolve_solver(solver)
+    except ValueError:
+        return False
     return True
 
 
@@ -92,8 +102,9 @@ class PCDensityEstimator(
         for all of them. Names are those of ``skpc.distributions``: "gaussian", "log_normal",
         "gamma", "beta", "poisson", "negative_binomial", "binomial", "discretised_logistic",
         "categorical", "bernoulli". "auto" takes Gaussian ones, but others for counts, for
-        positive numbers and for numbers between 0 and 1 that ask for them; ``leaves_`` tells
-        what every column got, and why. Not used with a circuit made by hand.
+        positive numbers (log-normal) and for numbers between 0 and 1 that ask for them;
+        ``leaves_`` tells what every column got, and why. "gamma", "binomial" and
+        "discretised_logistic" are only taken by name. Not used with a circuit made by hand.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
             default="from_dtype"
         Columns of numbers that hold categories: a mask, their places, or their names in a data
@@ -172,8 +183,9 @@ class PCDensityEstimator(
     parameters_ : Parameters
     history_ : list of EpochRecord
         Epoch, mean log-likelihood of the training batches and of the held-out rows, nats in the
-        units of X. ``partial_fit`` adds one record a piece, of which at least the last
-        10 000 are kept.
+        units of X, and the weight of the rows that were learnt: their number, where no row has
+        a weight of its own. ``partial_fit`` adds one record a piece, of which at least the
+        last 10 000 are kept.
     n_iter_ : int
         Passes that ``fit`` made, plus pieces that ``partial_fit`` learnt.
     converged_ : bool
@@ -302,15 +314,7 @@ class PCDensityEstimator(
         ValueError
             For names that are not there.
         """
-        for key in params:
-            name, _, inner = key.partition("__")
-            value = params.get(name, getattr(self, name, None))
-            if inner and isinstance(value, str):
-                way_out = f"PCDensityEstimator({name}=...) or set_params({name}=..., {key}=...)"
-                raise ValueError(
-                    f"{key} sets a value of an object, but {name}={value!r} is a name; give an "
-                    f"object of skpc.{name}s first: {way_out}."
-                )
+        refuse_settings_of_names(self, params, "skpc.{}s")
         return super().set_params(**params)
 
     # -- learning -----------------------------------------------------------------------
@@ -403,8 +407,12 @@ class PCDensityEstimator(
 
         The first ``structure_rows`` rows are kept, and structure, encoding and parameters are
         learnt anew from them whenever their number has doubled. From then on, and after
-        ``fit``, structure and encoding stay as they are, and one call is one pass over its rows
-        with a constant step. Not with solvers that need all rows at once ("em").
+        ``fit``, structure and encoding stay as they are, with the arguments that decided over
+        them (``n_components``, ``structure``, ``leaves``, ``categorical_features``,
+        ``handle_unknown``), and one call is one pass over its rows with a constant step.
+
+        Solvers and structures that need all rows at once ("em", "learnspn") have no
+        ``partial_fit``; ``__cause__`` of the AttributeError says why.
 
         Any error or interruption leaves the estimator as it was before the call.
 
@@ -423,13 +431,19 @@ class PCDensityEstimator(
         Raises
         ------
         ValueError
-            For arguments and values that cannot be learnt from.
+            For arguments and values that cannot be learnt from, and arguments that were changed
+            after they had decided over structure and encoding.
         """
         first = not hasattr(self, "circuit_")
         # scikit-learn looks at arguments once a fit, which takes as long as a small update.
         is_open = first or (self._stream is not None and self._stream.is_open)
         if is_open or self._arguments_read != _read_by_stream(self):
             validate_params(self)
+        if not is_open:
+            self._check_drawn_alike(
+                "partial_fit goes on with the circuit of that fit; use a new estimator, or fit, to "
+                "learn another circuit."
+            )
         with columns_kept(self):
             known = None if first else getattr(self, "_schema", None)
             grows = "appearance" if first or (is_open and known is not None) else None
@@ -437,19 +451,19 @@ class PCDensityEstimator(
             stream = self._stream_so_far(table.kinds)
             model = None if first else self._ready_model()
             with words_named(table.X):
-                model, stream, likelihoods = learn_chunk(
+                model, stream, pieces = learn_chunk(
                     self, model, stream, table, getattr(self, "feature_names_in_", None)
                 )
         done = 0 if first else self.n_iter_
         history = [] if first else self.history_
         self._adopt(model, stream, Threshold(self.contamination), table.schema)
-        new = [EpochRecord(done + i, x, None) for i, x in enumerate(likelihoods, start=1)]
+        new = [EpochRecord(done + i, x, None, w) for i, (x, w) in enumerate(pieces, start=1)]
         # A copy of the estimator may have the same list.
         history = history + new
         if len(history) > 2 * MOST_RECORDS:
             history = history[-MOST_RECORDS:]
         self.history_ = history
-        self.n_iter_ = done + len(likelihoods)
+        self.n_iter_ = done + len(pieces)
         self.converged_ = False
         return self
 
@@ -464,16 +478,19 @@ class PCDensityEstimator(
             stream = new_stream(self, kinds, rng, is_open)
         return stream
 
-    def _check_goes_on(self, X) -> None:
-        """What warm_start keeps must not have been changed."""
-        way_out = "set warm_start=False to learn a new circuit."
+    def _check_drawn_alike(self, but: str) -> None:
+        """What decided over a circuit that is kept must not have been changed."""
         for name, before in self._drawn_by.items():
             now = getattr(self, name)
             if not _same(before, now):
                 raise ValueError(
-                    f"{name} changed from {before!r} to {now!r} since the last fit, but "
-                    f"warm_start=True goes on with the circuit of that fit; {way_out}"
+                    f"{name} changed from {before!r} to {now!r} since the last fit, but {but}"
                 )
+
+    def _check_goes_on(self, X) -> None:
+        """What warm_start keeps must not have been changed."""
+        way_out = "set warm_start=False to learn a new circuit."
+        self._check_drawn_alike(f"warm_start=True goes on with the circuit of that fit; {way_out}")
         try:
             check_rows(self, X)
         except ValueError as error:

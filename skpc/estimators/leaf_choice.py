@@ -190,6 +190,7 @@ def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
         candidates.append(Beta())
     if not candidates:
         return Leaf(Gaussian(), words)
+    words_tried = f"{words}; not enough better: {', '.join(c.name for c in candidates)}"
     margin = -MARGIN if whole and scale <= MANY_STEPS else MARGIN
     # Of whole numbers the mass counts: a density above one, of a narrow unit, would be none.
     floor = max(1e-3, 1 / (2 * np.pi) / scale**2) if whole else 1e-3
@@ -204,7 +205,7 @@ def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
         or _criterion(family, x, weight, UNITS[:1]) / total > one_normal + margin
     ]
     if not candidates:
-        return Leaf(Gaussian(), words)
+        return Leaf(Gaussian(), words_tried)
     plain = _criterion(normal, z, weight) / total - np.log(scale)
     best, gain = None, margin
     for family in candidates:
@@ -216,7 +217,7 @@ def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
         if ahead > gain + wider:
             best, gain = family, ahead
     if best is None:
-        return Leaf(Gaussian(), words)
+        return Leaf(Gaussian(), words_tried)
     if gain < MARGIN:
         return Leaf(best, f"{words}: counts in small steps")
     return Leaf(best, f"{words}, {gain:.2f} nats a row better than Gaussian")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..solvers import resolve_solver
-from ..training import default_batch_size, learn_stream
+from ..training import Piece, default_batch_size, learn_stream
 from .columns import CHUNK_ROWS, UnknownCategoryError, merged_kinds
 from .fitting import Model, canonical, draw_model
 from .frame_schema import FrameSchema
@@ -57,7 +57,7 @@ def new_stream(estimator: Any, kinds: list[str], rng: np.random.Generator, is_op
 
 def learn_chunk(
     estimator: Any, model: Model | None, stream: Stream, table: Table, names: Any = None
-) -> tuple[Model, Stream, list[float]]:
+) -> tuple[Model, Stream, list[Piece]]:
     """Learn from the next chunk of a stream; the arguments stay as they are.
 
     Parameters
@@ -74,14 +74,13 @@ def learn_chunk(
     -------
     model : Model
     stream : Stream
-    history : list of float
-        Mean log-likelihood of every piece before it was learnt, nats a row; where there was
-        no model yet, that of the first epoch.
+    history : list of Piece
+        Every piece before it was learnt; where there was no model yet, the first epoch.
     """
     kinds = merged_kinds(stream.kinds, table.kinds)
     if kinds is not stream.kinds:
         stream = replace(stream, kinds=kinds)
-    history: list[float] = []
+    history: list[Piece] = []
     X, weight = table.X, table.weights
     if model is not None and not stream.is_open:
         model.check_known(X, names)
@@ -150,7 +149,7 @@ def _learn_anew(estimator, model, stream, X, weight, schema):
         is_open=n < stream.memory.capacity,
         refit_at=min(2 * n, stream.memory.capacity),
     )
-    return new, stream, [surprise]
+    return new, stream, [Piece(surprise, float(weight.sum()))]
 
 
 def _remembered(stream: Stream, schema: FrameSchema | None) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..backends import log_curvature
+from ..backends.base import UNTIE
 from ..backends.log_domain import row_chunks
 from ..circuit import Parameters, Program
 from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, TRANSPOSE
@@ -104,7 +105,7 @@ def _edges_below(program: Program) -> list[tuple[int, int, list[np.ndarray]]]:
     if any(node.share is not None for node in program.circuit.sums):
         raise ValueError(
             "The circuit has shared weights; the Hessian of a tree takes every weight to be used "
-            "at one place. Untie them first."
+            f"at one place. {UNTIE}"
         )
     none = np.zeros(0, dtype=np.int64)
     below: list[list[np.ndarray]] = []

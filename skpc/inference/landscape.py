@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backends import Backend
 from ..circuit import Parameters
+from ..utils.random_generator import random_generator
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def loss_landscape(
         circuits of different scales can be compared.
     steps : array-like of shape (n,), optional
         By default 21 from -1 to 1.
-    random_state : int or numpy.random.Generator, optional
+    random_state : int, RandomState, Generator or None, default=None
 
     Returns
     -------
@@ -97,7 +98,7 @@ def loss_landscape(
     if np.ndim(directions) == 0:
         if directions not in (1, 2):
             raise ValueError(f"directions={directions!r} must be 1, 2, or one or two directions.")
-        rng = np.random.default_rng(random_state)
+        rng = random_generator(random_state)
         chosen = np.array([filter_normalised(parameters, rng) for _ in range(directions)])
     else:
         chosen = np.atleast_2d(np.asarray(directions, dtype=np.float64))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..circuit import Parameters, Program
 from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, TRANSPOSE
+from ..utils.random_generator import random_generator
 
 
-def sample(parameters: Parameters, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def sample(parameters: Parameters, n_samples: int, random_state: Any = None) -> np.ndarray:
     """Draw rows from a normalised circuit.
 
     All rows descend together, a vector at a time, so the cost is a few array operations a
@@ -18,13 +21,21 @@ def sample(parameters: Parameters, n_samples: int, rng: np.random.Generator) -> 
     ----------
     parameters : Parameters
     n_samples : int
-    rng : numpy.random.Generator
+    random_state : int, RandomState, Generator or None, default=None
 
     Returns
     -------
     ndarray of shape (n_samples, n_variables), float64
         Codes for finite families; NaN for variables that the circuit does not speak of.
+
+    Examples
+    --------
+    >>> from skpc.circuit import Circuit, Input, Parameters, Product, Program
+    >>> coins = [Input(i, "bernoulli", mean=[0.5]) for i in range(2)]
+    >>> sample(Parameters.uniform(Program(Circuit(Product(coins)))), 3, random_state=0).shape
+    (3, 2)
     """
+    rng = random_generator(random_state)
     program = parameters.program
     X = np.full((n_samples, program.n_variables), np.nan)
     arrived: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(program.n_vectors)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 
+from ..utils.numbers import is_number
 from .gradient import Coordinates, GradientSolver
 from .momentum import check_decay, running_mean
 
@@ -21,9 +22,11 @@ class Adam(GradientSolver):
     Parameters
     ----------
     step_size : float, default=0.2
-        Most that a coordinate moves at the first update, about: a log weight in nats.
-    min_step_size : float, default=1e-3
+        Most that a coordinate moves at the first update, about: a log weight in nats. In (0, 1],
+        for no coordinate moves by more than 1.
+    min_step_size : float or "auto", default="auto"
         That at the last update of the cosine schedule.
+        "auto": 0.001, or ``step_size`` where that is smaller.
     schedule : {"cosine", "constant"} or Schedule, default="cosine"
         A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
         for the cosine schedule.
@@ -56,10 +59,12 @@ class Adam(GradientSolver):
     Adam(step_size=0.005)
     """
 
+    usual_min_step: ClassVar[float] = 1e-3
+
     def __init__(
         self,
         step_size=0.2,
-        min_step_size=1e-3,
+        min_step_size="auto",
         schedule="cosine",
         beta_1=0.9,
         beta_2=0.99,
@@ -81,7 +86,7 @@ class Adam(GradientSolver):
     def check(self):
         super().check()
         check_decay(self, "beta_1", "beta_2")
-        if not isinstance(self.epsilon, Real) or not 0 < float(self.epsilon) < np.inf:
+        if not is_number(self.epsilon) or not 0 < float(self.epsilon) < np.inf:
             raise ValueError(f"epsilon={self.epsilon!r} must be a positive, finite number.")
 
     def direction(self, slope, state):

@@ -26,8 +26,9 @@ class Anemone(Solver):
     ----------
     step_size : float, default=0.9
         α at the first update, in (0, 1]; 1 is EM on the batch.
-    min_step_size : float, default=0.02
+    min_step_size : float or "auto", default="auto"
         α at the last update of the cosine schedule.
+        "auto": 0.02, or ``step_size`` where that is smaller.
     schedule : {"cosine", "constant"} or Schedule, default="cosine"
         A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
         for the cosine schedule.
@@ -49,14 +50,14 @@ class Anemone(Solver):
 
     needs_top_down: ClassVar[bool] = True
 
-    def __init__(self, step_size=0.9, min_step_size=0.02, schedule="cosine", momentum=0.0):
+    def __init__(self, step_size=0.9, min_step_size="auto", schedule="cosine", momentum=0.0):
         self.step_size = step_size
         self.min_step_size = min_step_size
         self.schedule = schedule
         self.momentum = momentum
 
     def check(self):
-        check_steps(self.step_size, self.min_step_size, self.schedule)
+        check_steps(self)
         check_decay(self, "momentum")
 
     def update(self, state, parameters, statistics, top_down):

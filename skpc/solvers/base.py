@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from ..backends import TopDown
 from ..circuit import Circuit, Parameters, Statistics
+from ..utils.nested_settings import refuse_settings_of_names
 from .schedules import resolve_schedule
 
 #: Below the smallest normal number, quotients lose their digits and reciprocals overflow.
@@ -74,6 +75,8 @@ class Solver(BaseEstimator, ABC):
 
     #: Whether ``update`` reads the top-down probabilities.
     needs_top_down: ClassVar[bool] = False
+    #: What ``min_step_size="auto"`` stands for, in solvers that have it.
+    usual_min_step: ClassVar[float] = 0.02
     #: Whether a batch must be the whole data set.
     full_batch: bool = False
 
@@ -86,6 +89,25 @@ class Solver(BaseEstimator, ABC):
     def anneals(self) -> bool:
         """Whether the step falls to the end of the training, which must not stop before."""
         return resolve_schedule(getattr(self, "schedule", "constant")).anneals
+
+    def set_params(self, **params):
+        """Set arguments of the constructor, also those of a schedule: ``schedule__flat``.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For names that are not there.
+        """
+        refuse_settings_of_names(self, params, "skpc.solvers")
+        return super().set_params(**params)
 
     def check(self) -> None:
         """Raise ValueError for a setting that cannot work, before any work is done."""

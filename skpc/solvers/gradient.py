@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backends import TopDown, log_weight_gradient, renormalise
 from ..circuit import Parameters, Statistics
+from ..utils.numbers import is_number
 from .base import Solver, SolverState
 from .schedules import check_steps, whole_step
 from .sharpness import (
@@ -121,17 +121,20 @@ class GradientSolver(Solver):
         return ("curvature",) if self._is_penalised else ()
 
     @property
+    def _largest_step(self) -> float:
+        """Larger ones would only be cut off: see LARGEST_MOVE."""
+        return LARGEST_MOVE
+
+    @property
     def _is_penalised(self) -> bool:
         return isinstance(self.sharpness, str) or bool(np.any(np.asarray(self.sharpness) != 0))
 
     def check(self):
-        check_steps(self.step_size, self.min_step_size, self.schedule, most=math.inf)
+        check_steps(self, self._largest_step)
         decay, clipping = self.weight_decay, self.clipping
-        if not isinstance(decay, Real) or not 0 <= float(decay) < math.inf:
+        if not is_number(decay) or not 0 <= float(decay) < math.inf:
             raise ValueError(f"weight_decay={decay!r} must be a finite number of at least 0.")
-        if clipping is not None and not (
-            isinstance(clipping, Real) and 0 < float(clipping) < math.inf
-        ):
+        if clipping is not None and not (is_number(clipping) and 0 < float(clipping) < math.inf):
             raise ValueError(f"clipping={clipping!r} must be None or a positive, finite number.")
         check_strength("sharpness", self.sharpness)
 

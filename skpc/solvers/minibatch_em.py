@@ -17,8 +17,9 @@ class MiniBatchEM(Solver):
     ----------
     step_size : float, default=0.9
         s at the first update, in (0, 1].
-    min_step_size : float, default=0.02
+    min_step_size : float or "auto", default="auto"
         s at the last update of the cosine schedule.
+        "auto": 0.02, or ``step_size`` where that is smaller.
     schedule : {"cosine", "constant"} or Schedule, default="cosine"
         A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
         for the cosine schedule.
@@ -38,14 +39,14 @@ class MiniBatchEM(Solver):
     MiniBatchEM(step_size=0.5)
     """
 
-    def __init__(self, step_size=0.9, min_step_size=0.02, schedule="cosine", momentum=0.0):
+    def __init__(self, step_size=0.9, min_step_size="auto", schedule="cosine", momentum=0.0):
         self.step_size = step_size
         self.min_step_size = min_step_size
         self.schedule = schedule
         self.momentum = momentum
 
     def check(self):
-        check_steps(self.step_size, self.min_step_size, self.schedule)
+        check_steps(self)
         check_decay(self, "momentum")
 
     def update(self, state, parameters, statistics, top_down):

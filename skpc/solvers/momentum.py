@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ..circuit import Statistics
+from ..utils.numbers import is_number
 from .base import SolverState
 
 Arrays = dict[str, np.ndarray]
@@ -74,5 +74,5 @@ def check_decay(solver: Any, *names: str) -> None:
     """Refuse decays outside [0, 1)."""
     for name in names:
         value = getattr(solver, name)
-        if not isinstance(value, Real) or not 0 <= float(value) < 1:
+        if not is_number(value) or not 0 <= float(value) < 1:
             raise ValueError(f"{name}={value!r} must be a number in [0, 1).")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
+
+from ..utils.numbers import is_number
 
 
 class Schedule(BaseEstimator, ABC):
@@ -108,8 +110,7 @@ def resolve_schedule(schedule: str | Schedule) -> Schedule:
 def whole_step(solver: Any, state: Any) -> float:
     """The step of the next whole batch, for a solver with step_size, min_step_size, schedule."""
     schedule = resolve_schedule(solver.schedule)
-    first, smallest = float(solver.step_size), float(solver.min_step_size)
-    step = schedule.step(first, smallest, state.step, state.horizon)
+    step = schedule.step(float(solver.step_size), smallest_step(solver), state.step, state.horizon)
     if not 0 < step < math.inf:
         raise ValueError(
             f"schedule={schedule!r} gave the step {step!r} at update {state.step}; steps must be "
@@ -135,14 +136,22 @@ def scheduled_step(solver: Any, state: Any) -> float:
     return -math.expm1(state.share * math.log1p(-step))
 
 
-def check_steps(step_size: Any, min_step_size: Any, schedule: Any, most: float = 1.0) -> None:
+def smallest_step(solver: Any) -> float:
+    """``min_step_size``, or for "auto" what is usual for the solver, at most its ``step_size``."""
+    if isinstance(solver.min_step_size, str):
+        return min(float(solver.step_size), solver.usual_min_step)
+    return float(solver.min_step_size)
+
+
+def check_steps(solver: Any, most: float = 1.0) -> None:
     """Refuse steps outside (0, most] and unknown schedules."""
-    allowed = "a positive, finite number" if math.isinf(most) else f"a number in (0, {most:g}]"
-    for name, value in (("step_size", step_size), ("min_step_size", min_step_size)):
-        possible = isinstance(value, Real) and 0 < float(value) <= most
-        if not possible or math.isinf(value):
-            raise ValueError(f"{name}={value!r} must be {allowed}.")
-    if resolve_schedule(schedule).anneals and min_step_size > step_size:
-        raise ValueError(
-            f"min_step_size={min_step_size!r} must not exceed step_size={step_size!r}."
-        )
+    allowed = {"step_size": "", "min_step_size": ' or "auto"'}
+    for name, also in allowed.items():
+        value = getattr(solver, name)
+        if also and isinstance(value, str) and value == "auto":
+            continue
+        if not is_number(value) or not 0 < float(value) <= most:
+            raise ValueError(f"{name}={value!r} must be a number in (0, {most:g}]{also}.")
+    smallest, first = smallest_step(solver), solver.step_size
+    if resolve_schedule(solver.schedule).anneals and smallest > first:
+        raise ValueError(f"min_step_size={smallest!r} must not exceed step_size={first!r}.")

@@ -10,6 +10,9 @@ from .base import SMALLEST, unit_flows
 from .gradient import Coordinates, GradientSolver
 from .momentum import check_decay, running_mean
 
+#: The plain gradient of the weights of a unit that is rarely used is as small as its use.
+LARGEST_PLAIN_STEP = 100.0
+
 
 class SGD(GradientSolver):
     """Log weights and leaves move along the gradient of the mean log-likelihood.
@@ -22,9 +25,12 @@ class SGD(GradientSolver):
     Parameters
     ----------
     step_size : float, default=0.9
-        Multiple of the gradient at the first update; no coordinate moves by more than 1.
-    min_step_size : float, default=0.02
+        Multiple of the gradient at the first update; no coordinate moves by more than 1. In
+        (0, 1] for the natural gradient, whose step of 1 is about that of EM on the batch; in
+        (0, 100] for the plain one.
+    min_step_size : float or "auto", default="auto"
         That at the last update of the cosine schedule.
+        "auto": 0.02, or ``step_size`` where that is smaller.
     schedule : {"cosine", "constant"} or Schedule, default="cosine"
         A stream has no end and is learnt with a constant step, √(step_size · min_step_size)
         for the cosine schedule.
@@ -60,7 +66,7 @@ class SGD(GradientSolver):
     def __init__(
         self,
         step_size=0.9,
-        min_step_size=0.02,
+        min_step_size="auto",
         schedule="cosine",
         momentum=0.0,
         natural=True,
@@ -80,6 +86,12 @@ class SGD(GradientSolver):
     def check(self):
         super().check()
         check_decay(self, "momentum")
+        if not isinstance(self.natural, bool | np.bool_):
+            raise ValueError(f"natural={self.natural!r} must be True or False.")
+
+    @property
+    def _largest_step(self):
+        return 1.0 if self.natural else LARGEST_PLAIN_STEP
 
     def conditioned(self, slope, parameters, statistics, top_down):
         """The natural gradient: divided by use and weight; for leaves the EM step, a little of it.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from ..backends.base import UNTIE
 from ..circuit import Circuit, Parameters, Statistics
+from ..utils.numbers import is_number
 from .base import SolverState
 
 #: A larger penalty changes nothing any more, and its square would overflow.
@@ -23,7 +24,7 @@ def check_strength(name: str, value: Any) -> None:
     if isinstance(value, str) and value == "auto":
         return
     values = [value] if np.ndim(value) == 0 else list(value)
-    fine = [isinstance(v, Real) and 0 <= float(v) < np.inf for v in values]
+    fine = [is_number(v) and 0 <= float(v) < np.inf for v in values]
     if not values or not all(fine):
         raise ValueError(
             f'{name}={value!r} must be "auto", a finite number of at least 0, or a sequence of '
@@ -66,5 +67,5 @@ def refuse_tied(circuit: Circuit, what: str) -> None:
             f"{what} cannot learn a circuit with shared weights ({len(shared)} sums of this one "
             "use those of another): its penalty is the trace of the Hessian, and where one weight "
             "is used at several places the second derivatives have terms that it lacks. Use "
-            "another solver, or a circuit without share=."
+            f"another solver. {UNTIE}"
         )

@@ -11,7 +11,7 @@ from .loop import EpochRecord, Monitor, TrainingResult, train
 from .shrinkage import ReadOut, covariance_shrinkage
 from .smoothing import smoothing_statistics
 from .sources import ArraySource, Source
-from .stream import Learnt, OpenBatch, ToLearn, learn_stream
+from .stream import Learnt, OpenBatch, Piece, ToLearn, learn_stream
 
 __all__ = [
     "ArraySource",
@@ -19,6 +19,7 @@ __all__ = [
     "Learnt",
     "Monitor",
     "OpenBatch",
+    "Piece",
     "ReadOut",
     "Source",
     "ToLearn",

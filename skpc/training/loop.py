@@ -21,12 +21,15 @@ class EpochRecord(NamedTuple):
     """One line of the learning curve; mean log-likelihoods in nats a row.
 
     ``train`` is that of each batch before it was learnt, averaged over the epoch;
-    ``validation`` that of the held-out rows after the epoch, None without them.
+    ``validation`` that of the held-out rows after the epoch, None without them. ``weight`` is
+    that of the rows behind ``train``: their number, where no row has a weight of its own;
+    None in files that were saved before it was written down.
     """
 
     epoch: int
     train: float
     validation: float | None
+    weight: float | None = None
 
 
 class Monitor:
@@ -228,7 +231,7 @@ def _epoch(
     mean = total / weight + source.log_units if weight > 0 else 0.0
     if held_out is not None and mean != 0:
         result.state = replace(result.state, overfitting=(mean - held_out) / abs(mean))
-    return EpochRecord(number, mean, held_out)
+    return EpochRecord(number, mean, held_out, weight)
 
 
 def _epoch_statistics(backend, result, source, solver, batch_size, rng):

@@ -98,16 +98,22 @@ class ToLearn:
         return Learnt, tuple(self._learnt)
 
 
+class Piece(NamedTuple):
+    """Mean log-likelihood of rows of a stream before their batch was learnt, and their weight."""
+
+    train: float
+    weight: float
+
+
 class StreamResult(NamedTuple):
     """What a pass over some rows of a stream leaves behind.
 
-    ``history`` has, for every piece, the mean log-likelihood of its rows before their batch was
-    learnt, nats; ``batch`` the batch that is not full yet, None if there is none.
+    ``history`` has its pieces; ``batch`` is the batch that is not full yet, None if there is none.
     """
 
     learnt: Learnt | ToLearn
     batch: OpenBatch | None
-    history: list[float]
+    history: list[Piece]
 
 
 def learn_stream(
@@ -181,7 +187,7 @@ def learn_stream(
         rows, weight = X[part], sample_weight[part]
         statistics = backend.statistics(batch.prepared, encode(rows), weight, solver.wanted)
         total = statistics.log_likelihood + float(np.dot(weight, log_units(rows)))
-        history.append(total / statistics.weight)
+        history.append(Piece(total / statistics.weight, statistics.weight))
         batch = batch.joined(statistics)
         seen = weight_seen + done
         learnt = ToLearn(partial(_learn, batch, solver, batch_size, smoothing, read_out, seen))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import skpc
-from skpc.backends.numba_cpu import kernel_cache
+from skpc.backends.numba_cpu import curvature_tiles, kernel_cache, tiles
 
 PACKAGE = Path(skpc.__file__).parent
 KERNELS = Path("skpc/backends/numba_cpu")
@@ -64,13 +64,14 @@ def run(folder, **environment):
         cwd=folder, env=clean | environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]) | {"told": done.stderr}
 
 
 def test_an_edited_helper_is_compiled_anew(copied):
     first = run(copied)
     assert first["value"] == 42
     assert first["hits"] == 0
+    assert first["told"] == ""  # it does not take long
     assert Path(first["folder"]).parent == copied / KERNELS / "__pycache__"
     assert first["files"] == 2  # the index and the code
     again = run(copied)
@@ -80,6 +81,14 @@ def test_an_edited_helper_is_compiled_anew(copied):
     edited = run(copied)
     assert (edited["value"], edited["hits"]) == (63, 0)
     assert edited["folder"] != first["folder"]
+
+
+def test_long_compilations_are_told_when_they_happen(copied):
+    assert set(kernel_cache._LONG) <= {*vars(tiles), *vars(curvature_tiles)}
+    long = ENTRY.replace("def scale(", "def curve_tiles(") + "\nscale = curve_tiles\n"
+    (copied / KERNELS / "entry.py").write_text(long)
+    assert run(copied)["told"].startswith("skpc: compiling kernels for second derivatives, once")
+    assert run(copied)["told"] == ""
 
 
 def test_a_package_folder_that_cannot_be_written(copied):

@@ -153,7 +153,7 @@ SETTINGS = {
     "step in words": ({"solver": Anemone("x")}, r"step_size='x' must be a number in \(0, 1\]"),
     "step NaN": ({"solver": Anemone(np.nan)}, r"step_size=nan must be a number in \(0, 1\]"),
     "steps in disorder": (
-        {"solver": Anemone(0.01)}, "min_step_size=0.02 must not exceed step_size=0.01"),
+        {"solver": Anemone(0.01, 0.02)}, "min_step_size=0.02 must not exceed step_size=0.01"),
     "negative last step": (
         {"solver": MiniBatchEM(min_step_size=-1)}, r"min_step_size=-1 must be a number in \(0"),
     "unknown schedule": (
@@ -172,11 +172,32 @@ SETTINGS = {
         {"solver": Anemone(schedule=Cosine(flat=-1))},
         "flat=-1 must be a whole number of updates, 0 or more"),
     "gradient step of zero": (
-        {"solver": Adam(0)}, "step_size=0 must be a positive, finite number"),
+        {"solver": Adam(0)}, r"step_size=0 must be a number in \(0, 1\]"),
     "infinite gradient step": (
-        {"solver": SGD(np.inf)}, "step_size=inf must be a positive, finite number"),
+        {"solver": SGD(np.inf)}, r"step_size=inf must be a number in \(0, 1\]"),
+    "natural step that overshoots": (
+        {"solver": SGD(1.5)}, r"step_size=1.5 must be a number in \(0, 1\]"),
+    "huge plain step": (
+        {"solver": SGD(101, natural=False)}, r"step_size=101 must be a number in \(0, 100\]"),
+    "huge step of Adam": (
+        {"solver": Adam(5)}, r"step_size=5 must be a number in \(0, 1\]"),
+    "natural in words": ({"solver": SGD(natural="x")}, "natural='x' must be True or False"),
+    "truth for a penalty": (
+        {"solver": SGD(sharpness=True)}, "sharpness=True must be .* a finite number"),
+    "truths for penalties": (
+        {"solver": Adam(sharpness=[0.1, True])}, r"sharpness=\[0.1, True\] must be"),
+    "truth for a step": (
+        {"solver": Anemone(True)}, r"step_size=True must be a number in \(0, 1\]"),
+    "truth for a decay": (
+        {"solver": MiniBatchEM(momentum=False)}, r"momentum=False must be a number in \[0, 1\)"),
+    "truth for epsilon": (
+        {"solver": Adam(epsilon=True)}, "epsilon=True must be a positive, finite number"),
+    "truth for a norm": (
+        {"solver": Adam(clipping=True)}, "clipping=True must be None or a positive"),
+    "truth for weight decay": (
+        {"solver": SGD(weight_decay=True)}, "weight_decay=True must be a finite number"),
     "gradient step NaN": (
-        {"solver": Adam(np.nan)}, "step_size=nan must be a positive, finite number"),
+        {"solver": Adam(np.nan)}, r"step_size=nan must be a number in \(0, 1\]"),
     "gradient steps in disorder": (
         {"solver": Adam(0.01, 0.1)}, "min_step_size=0.1 must not exceed step_size=0.01"),
     "beta of one": ({"solver": Adam(beta_1=1)}, r"beta_1=1 must be a number in \[0, 1\)"),

@@ -15,9 +15,9 @@ def table(n=80):
     return np.column_stack([kind, kind ^ (rng.random(n) < 0.2), 3 * kind + rng.normal(size=n)])
 
 
-def fitted(**params):
+def fitted(units=1, **params):
     settings = {"n_components": 4, "max_iter": 10, "random_state": 0} | params
-    return PCDensityEstimator("hclt", **settings).fit(table())
+    return PCDensityEstimator("hclt", **settings).fit(table() * units)
 
 
 def test_sharpness_is_that_of_rows_whatever_their_units():
@@ -30,21 +30,44 @@ def test_sharpness_is_that_of_rows_whatever_their_units():
     assert fitted(alpha=30).sharpness(table()) < value
 
 
+def test_rows_without_cells_add_to_the_sharpness_of_free_weights():
+    """As the documentation says: derivatives leave the simplex."""
+    model, nothing = fitted(), np.full((2, 3), np.nan)
+    assert model.sharpness(nothing) > 0.1
+    flat = model.loss_landscape(nothing, steps=[-1, 0, 1], random_state=0).values
+    np.testing.assert_allclose(flat, 0.0, atol=1e-9)
+
+
 def test_the_landscape_has_the_likelihood_in_its_middle():
     model = fitted()
     around = model.loss_landscape(table(), steps=[-0.5, 0, 0.5], directions=2, random_state=0)
     assert around.values.shape == (3, 3)
-    units = model.encoder_.log_jacobian(table()).mean()
-    assert around.values[1, 1] + units == pytest.approx(model.score(table()), abs=1e-9)
+    assert around.values[1, 1] == pytest.approx(model.score(table()), abs=1e-9)
     again = model.loss_landscape(table(), steps=[-0.5, 0, 0.5], directions=2, random_state=0)
     np.testing.assert_array_equal(again.values, around.values)
+
+
+def test_the_landscape_is_in_the_units_of_the_rows():
+    X, weight = table(), np.arange(80) % 3.0
+    X[::4, 2] = X[1::7, 0] = np.nan
+    X[2] = np.nan
+    model = fitted()
+    line = model.loss_landscape(X, weight, steps=[0, 1], random_state=0).values
+    assert line[0] == pytest.approx(model.score(X, sample_weight=weight), abs=1e-9)
+    # The same rows in thousandths.
+    units = np.array([1, 1, 1000])
+    again = fitted(units).loss_landscape(X * units, weight, steps=[0, 1], random_state=0).values
+    seen = np.average(~np.isnan(X[:, 2]), weights=weight)
+    np.testing.assert_allclose(again, line - seen * np.log(1000), atol=1e-6)
 
 
 def test_shared_weights_and_other_columns_are_refused():
     X = np.random.default_rng(0).integers(0, 3, (50, 4))
     model = PCDensityEstimator(HMM(), n_components=2, max_iter=2, random_state=0).fit(X)
-    with pytest.raises(ValueError, match="shared weights"):
+    with pytest.raises(ValueError, match=r"shared weights: .*as HMM\(homogeneous=False\) does"):
         model.sharpness(X)
+    model.set_params(structure=HMM(homogeneous=False)).fit(X)
+    assert model.sharpness(X) > 0
     with pytest.raises(ValueError, match="features"):
         fitted().sharpness(np.zeros((3, 2)))
 

@@ -178,6 +178,18 @@ def test_reasons_tell_ranges_single_values_and_spikes():
     assert "67% of them 0" in choose_leaf(spiked, None).why
 
 
+def test_reasons_tell_what_else_was_tried():
+    rng = np.random.default_rng(0)
+    why = {name: choose_leaf(x, None).why for name, x in {
+        "positive": rng.normal(50, 5, 400), "shares": np.clip(rng.normal(0.5, 0.1, 400), 0.1, 0.9),
+        "counts": np.round(rng.normal(1000, 3, 400)), "numbers": rng.normal(size=400),
+    }.items()}  # fmt: skip
+    assert why["positive"].endswith("; not enough better: log_normal")
+    assert why["shares"].endswith("; not enough better: log_normal, beta")
+    assert why["counts"].endswith("; not enough better: poisson")
+    assert "better" not in why["numbers"]
+
+
 def test_one_low_value_keeps_a_column_from_leaves_of_positive_numbers():
     """Quantiles of many values may miss it."""
     x = np.append(draws(4000)["log_normal"], -1.0)

@@ -108,5 +108,9 @@ def test_a_schedule_is_set_through_the_estimator(table):
     flat = clone(model).set_params(solver__schedule__flat=5, solver__step_size=0.2).fit(table)
     assert model.get_params()["solver__schedule__flat"] == 0
     assert (flat.solver.schedule.flat, flat.solver.step_size) == (5, 0.2)
+    with pytest.raises(ValueError, match=r"schedule='cosine' is a name; .*Adam\(schedule=\.\.\.\)"):
+        make(solver=Adam()).set_params(solver__schedule__flat=5)
+    both = {"solver__schedule": Cosine(), "solver__schedule__flat": 5}
+    assert make(solver=Adam()).set_params(**both).solver.schedule.flat == 5
     plain = clone(flat).set_params(solver__schedule__flat=0).fit(table)
     assert np.abs(plain.score_samples(table) - flat.score_samples(table)).max() > 1e-6

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from skpc import PCDensityEstimator, load
 from skpc.circuit import Circuit, Input, Product, Sum
 from skpc.distributions import Bernoulli
+from skpc.solvers import SharpnessEM
 from skpc.structures import HCLT
 
 
@@ -103,6 +105,11 @@ def test_history_is_the_likelihood_before_learning():
         model._model.open_batch = None
         expected = model.score(X[:size])
         assert model.partial_fit(X[:size]).history_[-1].train == pytest.approx(expected)
+        assert model.history_[-1].weight == size
+    # Of 60 rows 50 fill the buffer; the others are learnt by themselves.
+    assert [record.weight for record in model.history_] == [50, 10, 60, 30, 25]
+    model.partial_fit(X[:2], sample_weight=[0.5, 3])
+    assert model.history_[-1].weight == 3.5
     epochs = [record.epoch for record in model.history_]
     assert epochs == list(range(1, len(epochs) + 1))
 
@@ -191,6 +198,42 @@ def test_solvers_that_need_all_rows_have_no_partial_fit():
     model.set_params(solver="minibatch_em").partial_fit(X[:5])
     assert np.isfinite(model.score(X))
     assert np.isfinite(model.offset_)
+
+
+@pytest.mark.parametrize("bad", [{"full_batch": "no"}, {"full_batch": True, "step_size": 7}])
+def test_solvers_that_cannot_work_say_so_at_partial_fit(bad):
+    model = make(solver=SharpnessEM(**bad))
+    name = list(bad)[-1]
+    with pytest.raises(ValueError, match=f"{name}={bad[name]!r} must be"):
+        model.partial_fit(table())
+    fitted = make().fit(table()).set_params(solver=SharpnessEM(**bad))
+    with pytest.raises(ValueError, match=f"{name}={bad[name]!r} must be"):
+        fitted.partial_fit(table())
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"n_components": 5}, "n_components changed from 3 to 5 since the last fit, but partial_fit"),
+    ({"structure": "rat"}, "structure changed from 'auto' to 'rat'"),
+    ({"leaves": "gaussian"}, "leaves changed"),
+])  # fmt: skip
+def test_what_drew_the_circuit_cannot_be_changed_under_it(change, message, tmp_path):
+    before = make().partial_fit(table())
+    before.save(tmp_path / "model")
+    for model in (before, load(tmp_path / "model"), make().fit(table())):
+        model.set_params(**change)
+        with pytest.raises(ValueError, match=f"{message}.*use a new estimator, or fit"):
+            model.partial_fit(table())
+        again = clone(model).partial_fit(table())
+        changed = next(iter(change))
+        np.testing.assert_array_equal(
+            again.score_samples(table()), make(**change).partial_fit(table()).score_samples(table())
+        )
+        assert getattr(model.fit(table()).partial_fit(table()), changed) == change[changed]
+
+
+def test_while_the_buffer_is_open_arguments_may_change():
+    model = make().partial_fit(table()[:10]).set_params(n_components=2).partial_fit(table()[10:45])
+    assert model.circuit_.inputs[0].n_units == 2
 
 
 @pytest.mark.parametrize("n_rows", [20, 75])

@@ -82,3 +82,15 @@ def test_plots(directions):
     backend, parameters, X = problem()
     found = loss_landscape(backend, parameters, X, directions=directions, steps=[-1, 0, 1])
     assert "first" in found.plot().get_xlabel() or directions == 1
+
+
+def test_directions_are_drawn_from_any_kind_of_seed():
+    backend, parameters, X = problem()
+    kinds = (7, np.random.default_rng(7), np.random.RandomState(7), np.random.RandomState(7), None)
+    found = [
+        loss_landscape(backend, parameters, X, steps=[1], random_state=kind).directions
+        for kind in kinds
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[3])
+    assert (found[4] != found[0]).any()

@@ -73,3 +73,15 @@ def test_the_generator_decides_and_nothing_else():
     one, same = (sample(parameters, 50, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(one, same)
     assert (one != sample(parameters, 50, np.random.default_rng(8))).any()
+
+
+def test_seeds_are_what_they_are_in_scikit_learn():
+    parameters = reference.make("dag")
+    one, same = (sample(parameters, 50, 7) for _ in range(2))
+    np.testing.assert_array_equal(one, same)
+    np.testing.assert_array_equal(one, sample(parameters, 50, np.random.default_rng(7)))
+    state = np.random.RandomState(7)
+    first, second = (sample(parameters, 50, state) for _ in range(2))
+    np.testing.assert_array_equal(first, sample(parameters, 50, np.random.RandomState(7)))
+    assert (first != second).any()
+    assert sample(parameters, 3).shape == (3, parameters.program.n_variables)

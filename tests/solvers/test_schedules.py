@@ -3,14 +3,18 @@ import pytest
 from sklearn.base import clone
 
 from skpc.solvers import (
+    SGD,
+    Adam,
     Anemone,
     Constant,
     Cosine,
     MiniBatchEM,
+    SharpnessEM,
     SolverState,
     resolve_solver,
     scheduled_step,
 )
+from skpc.solvers.schedules import smallest_step
 
 every_kind = pytest.mark.parametrize("kind", [Anemone, MiniBatchEM])
 
@@ -69,6 +73,18 @@ def test_bad_steps_are_refused(kind, name, value):
 def test_a_smallest_step_above_the_first_is_refused(kind):
     with pytest.raises(ValueError, match="min_step_size=0.5 must not exceed step_size=0.2"):
         kind(0.2, 0.5).check()
+
+
+@pytest.mark.parametrize(
+    ("kind", "usual"), [(Anemone, 0.02), (MiniBatchEM, 0.02), (SharpnessEM, 0.02), (SGD, 0.02),
+                        (Adam, 1e-3)]
+)  # fmt: skip
+def test_the_smallest_step_follows_a_small_first_one(kind, usual):
+    assert smallest_step(kind()) == usual
+    small = usual / 2
+    solver = resolve_solver(kind(step_size=small, schedule="cosine"))
+    for horizon in (9, None):
+        assert steps(solver, horizon, 9) == [pytest.approx(small)] * 9
 
 
 @every_kind

@@ -65,6 +65,7 @@ def test_solvers_get_means_whatever_the_length_of_the_batch(problem):
     mean = weight @ reference.log_likelihood(parameters, X) / weight.sum()
     assert [record.train for record in result.history] == pytest.approx([mean, mean])
     assert [record.epoch for record in result.history] == [1, 2]
+    assert [record.weight for record in result.history] == pytest.approx(2 * [weight.sum()])
 
 
 def test_full_batch_solvers_see_all_rows_at_once(problem, monkeypatch):

@@ -70,7 +70,9 @@ def test_history_has_the_likelihood_of_rows_before_they_are_learnt(problem):
     parameters, backend, X = problem
     history = stream(problem, [3, 13], units=2.5)[3]
     scores = backend.log_likelihood(parameters, X) + 2.5
-    np.testing.assert_allclose(history, [scores[:3].mean(), scores[3:16].mean()], rtol=1e-12)
+    means = [scores[:3].mean(), scores[3:16].mean()]
+    np.testing.assert_allclose([piece.train for piece in history], means, rtol=1e-12)
+    assert [piece.weight for piece in history] == [3, 13]
 
 
 def test_weights_are_repeated_rows(problem):

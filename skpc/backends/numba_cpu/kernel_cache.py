@@ -92,20 +92,26 @@ class _Cache(caching.FunctionCache):
     def load_overload(self, sig, target_context):
         found = super().load_overload(sig, target_context)
         if found is None:
-            _announce()
+            _announce(self._py_func.__name__)
         return found
 
 
-_announced: list[bool] = []
+#: Kernels whose compilation is felt: what they are for, and seconds of a core of their own on an
+#: AMD EPYC (Zen 3); the rest takes two seconds in all. More where others were not compiled before.
+_LONG = {
+    "score_tiles": ("scoring", "2 to 15"),
+    "learn_tiles": ("learning", "7 to 15"),
+    "curve_tiles": ("second derivatives", "30 to 40"),
+}
 
 
-def _announce() -> None:
-    """One line when kernels must be compiled, so that nobody wonders what takes so long."""
-    if not _announced:
-        _announced.append(True)
+def _announce(name: str) -> None:
+    """One line before every long compilation, so that nobody wonders what takes so long."""
+    if name in _LONG:
+        purpose, seconds = _LONG[name]
         print(
-            "skpc: compiling its kernels for this processor, once, 10 to 20 s "
-            f"(kept in {_folder()})",
+            f"skpc: compiling kernels for {purpose}, once for this precision and kind of circuit, "
+            f"{seconds} s of a free core (kept in {_folder()})",
             file=sys.stderr,
             flush=True,
         )
