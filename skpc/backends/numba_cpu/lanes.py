@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import joblib
 
@@ -89,7 +89,7 @@ def run_lanes(tasks: Sequence[Task], n_threads: int, first: Task | None = None) 
     try:
         for i in range(1, n_threads):
             workers.append(_worker())
-            workers[-1].give(lambda i=i: share(i))
+            workers[-1].give(partial(share, i))
         if first is not None:
             first()
         share(0)
