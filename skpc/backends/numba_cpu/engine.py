@@ -97,10 +97,12 @@ class NumbaBackend(Backend):
         wanted: tuple[str, ...] = (),
     ) -> Statistics:
         check_wanted(self.program, wanted)
-        total = Statistics.zeros(self.program)
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
         if weight.shape != (len(X),):
             raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
+        total = Statistics.zeros(self.program)
+        if not weight.any():
+            return total
         model = self._packer.packed(parameters)
         step = self._max_lanes * self._lane_tiles * self._tile_panels * PANEL
         leaves = np.zeros(self._learning.plan.n_leaf_out)
@@ -115,10 +117,11 @@ class NumbaBackend(Backend):
             # The first part writes its flows into the total, the others add theirs.
             flows = np.empty_like(total.flows) if start else total.flows
             self._learn(model, X[part], weight[part], total, flows, leaves, curve)
-        self._packer.fill(model)  # if no row had a weight
         self._unpack_leaves(leaves, total, model)
         if curve is not None:
             curve.add_to(total, self._read_leaves)
+        if model is not parameters:
+            self._packer.take_back(model)
         return total
 
     def top_down(self, parameters: Parameters) -> TopDown:

@@ -45,6 +45,7 @@ class Packer:
 
     def __init__(self, program: Program, plan: Plan, dtype: np.dtype) -> None:
         self.program, self.plan, self.dtype = program, plan, dtype
+        self._spare: list[tuple[Any, ...]] = []
         self._shapes = [(program.n_weights,)] + [
             (n, f.n_statistics) for f, n in zip(program.families, program.family_units, strict=True)
         ]
@@ -54,6 +55,18 @@ class Packer:
         if isinstance(parameters, Packed):
             return parameters
         self._check(parameters)
+        members = {
+            f: family.members(parameters.leaves[f])
+            for f, family in enumerate(self.program.families)
+            if family.n_variables > 1
+        }
+        try:
+            arrays, merged = self._spare.pop()
+        except IndexError:
+            arrays, merged = self._empty()
+        return Packed(parameters, arrays, members, merged)
+
+    def _empty(self):
         plan = self.plan
         arrays = (
             np.empty(self.program.n_weights, dtype=self.dtype),
@@ -61,13 +74,11 @@ class Packer:
             np.zeros(plan.n_log_scale),
             np.zeros(plan.n_packed_coefficients),
         )
-        members = {
-            f: family.members(parameters.leaves[f])
-            for f, family in enumerate(self.program.families)
-            if family.n_variables > 1
-        }
-        merged = [np.empty((len(g.sums), g.height, g.states + 1)) for g in plan.merged]
-        return Packed(parameters, arrays, members, merged)
+        return arrays, [np.empty((len(g.sums), g.height, g.states + 1)) for g in plan.merged]
+
+    def take_back(self, model: Packed) -> None:
+        """Use the arrays again for other parameters: memory costs more to get than to fill."""
+        self._spare.append((model.arrays, model.merged))
 
     def fill(self, model: Packed) -> None:
         """Write the arrays, once."""
