@@ -175,6 +175,33 @@ def test_an_error_in_any_lane_is_raised_after_all_have_stopped(failing):
     assert sorted(done) == [i for i in range(4) if i != failing]
 
 
+def test_what_tasks_wait_for_is_cancelled_when_it_cannot_come():
+    """Otherwise the caller would wait for a thread that waits for the caller."""
+    over = threading.Event()
+
+    def fails():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_lanes([lambda: None, lambda: over.wait(60)], 2, first=fails, cancel=over.set)
+    assert over.is_set()
+
+
+def test_parameters_that_cannot_be_packed_end_the_waiting_threads(monkeypatch):
+    parameters, X = problem()
+    backend = NumbaBackend(parameters.program, n_jobs=2)
+    expected = bits(backend.statistics(parameters, X))
+
+    def fails(model):
+        raise MemoryError("packing")
+
+    monkeypatch.setattr(backend._packer, "fill", fails)
+    with pytest.raises(MemoryError, match="packing"):
+        backend.statistics(parameters, X)
+    monkeypatch.undo()
+    assert bits(backend.statistics(parameters, X)) == expected
+
+
 def test_an_error_leaves_the_backend_usable(monkeypatch):
     parameters, X = problem()
     backend = NumbaBackend(parameters.program, n_jobs=2)

@@ -312,11 +312,7 @@ class NumbaBackend(Backend):
                 groups[first] = group_flows(bench.plan, families, model.members, X[rows], data)
 
         def fill() -> None:
-            try:
-                self._packer.fill(model)
-            except BaseException:
-                announce(ready, -1)
-                raise
+            self._packer.fill(model)
             announce(ready, 1)
 
         tasks = [
@@ -324,7 +320,7 @@ class NumbaBackend(Backend):
             for first, last in pairwise(_cuts(n_lanes, n_threads))
             for i in range(first, last, together)
         ]
-        run_lanes(tasks, n_threads, first=fill)
+        run_lanes(tasks, n_threads, first=fill, cancel=partial(announce, ready, -1))
         flow = self._add_lanes(edges, model.parameters.weights, unit, flows)
         part_leaves = leaf_out.sum(axis=0)
         leaf_out[...] = 0

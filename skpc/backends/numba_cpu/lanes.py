@@ -70,12 +70,18 @@ def allowed_threads(n_jobs: int | None) -> int:
     return max(1, cores + 1 + n_jobs) if n_jobs < 0 else n_jobs
 
 
-def run_lanes(tasks: Sequence[Task], n_threads: int, first: Task | None = None) -> None:
+def run_lanes(
+    tasks: Sequence[Task],
+    n_threads: int,
+    first: Task | None = None,
+    cancel: Task | None = None,
+) -> None:
     """Run every task once; each thread takes a run of them.
 
     Which thread runs a task changes nothing in its result. The calling thread does ``first``
     before its own: a thread that slept takes as long as a small batch to wake up, which then
-    costs nothing. What the tasks of the others need of it they must wait for themselves.
+    costs nothing. What the tasks of the others need of it they must wait for themselves;
+    ``cancel`` ends that when an error or an interrupt keeps it from coming.
     """
     n_threads = max(1, min(n_threads, len(tasks), MAX_THREADS))
     cuts = [i * len(tasks) // n_threads for i in range(n_threads + 1)]
@@ -93,6 +99,10 @@ def run_lanes(tasks: Sequence[Task], n_threads: int, first: Task | None = None) 
         if first is not None:
             first()
         share(0)
+    except BaseException:
+        if cancel is not None:
+            cancel()
+        raise
     finally:
         for worker in workers:
             errors.append(worker.result())
