@@ -18,13 +18,14 @@ from time import process_time
 
 from skpc import PCDensityEstimator
 from skpc.datasets import fetch_debd
-from skpc.solvers import EM, SGD, Adam, Anemone, MiniBatchEM
+from skpc.solvers import EM, SGD, Adam, Anemone, MiniBatchEM, SharpnessEM
 
 #: The solvers of ``compare``, each with the steps that are tried.
 GRIDS = {
     "anemone": [Anemone(0.9), Anemone(0.5)],
     "minibatch_em": [MiniBatchEM(0.9), MiniBatchEM(0.5)],
     "em": [EM()],
+    "sharpness_em": [SharpnessEM(), SharpnessEM(0.1)],
     "adam": [Adam(0.1), Adam(0.2), Adam(0.4)],
     "sgd": [SGD(0.5), SGD(0.9), SGD(0.5, momentum=0.9), SGD(5, natural=False, momentum=0.9)],
 }
