@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skpc.backends import log_domain
-from skpc.backends.numba_cpu import NumbaBackend, engine
+from skpc.backends.numba_cpu import NumbaBackend, learning
 from skpc.backends.numba_cpu.tiles import LOST_SHARE
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Bernoulli, Categorical, Gaussian
@@ -278,7 +278,7 @@ def test_flows_that_left_the_range_of_the_dtype_are_computed_again(spoilt, monke
     parameters = reference.make("tree", seed=3)
     X = reference.random_rows(parameters.program.circuit, np.random.default_rng(0), 200)
     backend = NumbaBackend(parameters.program, np.float32)
-    whole = engine.add_lanes
+    whole = learning.add_lanes
 
     def overflowing(edges, weights, unit, start, stop, flows):
         total = whole(edges, weights, unit, start, stop, flows)
@@ -286,11 +286,11 @@ def test_flows_that_left_the_range_of_the_dtype_are_computed_again(spoilt, monke
             flows[0] = total = np.nan
         return total
 
-    monkeypatch.setattr(engine, "add_lanes", overflowing)
+    monkeypatch.setattr(learning, "add_lanes", overflowing)
     if spoilt == "leaves":
-        accumulators = backend._learning.accumulators(parameters.program.n_weights, 1)
+        accumulators = backend._learner.bench.accumulators(parameters.program.n_weights, 1)
         accumulators[1][0, 0] = np.inf
-        backend._learning.give_accumulators(accumulators)
+        backend._learner.bench.give_accumulators(accumulators)
     expected = reference.statistics(parameters, X)
     for _ in range(2):
         actual = backend.statistics(parameters, X)

@@ -13,6 +13,8 @@ import joblib
 Task = Callable[[], None]
 #: No machine needs more.
 MAX_THREADS = 256
+#: Most lanes, hence threads, that one batch is cut into.
+MAX_LANES = 16
 
 
 class _Worker:
@@ -84,10 +86,10 @@ def run_lanes(
     ``cancel`` ends that when an error or an interrupt keeps it from coming.
     """
     n_threads = max(1, min(n_threads, len(tasks), MAX_THREADS))
-    cuts = [i * len(tasks) // n_threads for i in range(n_threads + 1)]
+    ends = cuts(len(tasks), n_threads)
 
     def share(i: int) -> None:
-        for task in tasks[cuts[i] : cuts[i + 1]]:
+        for task in tasks[ends[i] : ends[i + 1]]:
             task()
 
     workers = []
@@ -117,3 +119,8 @@ def _worker() -> _Worker:
         return _idle.pop()
     except IndexError:
         return _Worker()
+
+
+def cuts(n: int, n_parts: int) -> list[int]:
+    """Where parts begin and the last one ends; lengths differ by one at most."""
+    return [i * n // n_parts for i in range(n_parts + 1)]
