@@ -1,0 +1,309 @@
+"""The torch backend: packed parameters, passes of rows, and the guard against lost mass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ...circuit import Parameters, Program, Statistics
+from ...circuit.program import KRONECKER, MIXING, PRODUCT
+from .. import log_curvature, log_domain
+from ..base import Backend, TopDown, check_wanted
+from .banks import Banks
+from .leaves import Leaves, make_leaves
+from .memory import rows_that_fit, with_fewer_rows
+from .mixing import KroneckerLayer, MixingLayer
+from .plan import Plan
+from .products import ProductLayer
+from .scales import LOST_SHARE, root_result
+from .sums import SumLayer
+from .workspace import Model, Totals, Workspace
+
+#: Rows whose flows are added up in the precision of the values before float64 takes over.
+SPAN = 1 << 13
+
+
+class Packed(NamedTuple):
+    """Parameters, and the same as the layers read them."""
+
+    parameters: Parameters
+    model: Model
+
+
+class TorchBackend(Backend):
+    """Computes a program with torch, on a GPU or the CPU.
+
+    Parameters
+    ----------
+    program : Program
+    dtype : {float32, float64}
+        Of values inside a pass. Scales, leaf statistics and sums over passes are float64.
+    n_jobs : int or None
+        Threads on a CPU; None means the allowed cores, and one inside a joblib worker.
+    device : str, default="cpu"
+        A device of torch: "cpu", "cuda", "cuda:1".
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        dtype: Any = np.float32,
+        n_jobs: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.program = program
+        self.dtype = np.dtype(dtype)
+        self.n_jobs = n_jobs
+        self.device = device
+        self._rows: int | None = None
+
+    def __reduce__(self):
+        # Buffers and tables stay behind: a copy makes its own.
+        return TorchBackend, (self.program, self.dtype, self.n_jobs, self.device)
+
+    # -- the contract -----------------------------------------------------------------
+
+    def prepared(self, parameters: Parameters | Packed) -> Packed:
+        if isinstance(parameters, Packed):
+            return parameters
+        self._check(parameters)
+        with self._threads():
+            flat = torch.from_numpy(np.ascontiguousarray(parameters.weights))
+            banks = self._host_banks.read(flat, self._kind, self._device)
+            leaves = [leaf.pack(parameters, self._kind) for leaf in self._leaves]
+        return Packed(parameters, Model(banks, leaves))
+
+    def log_likelihood(self, parameters: Parameters | Packed, X: np.ndarray) -> np.ndarray:
+        packed = self.prepared(parameters)
+
+        def score(rows: int) -> tuple[np.ndarray, np.ndarray]:
+            parts = [(np.empty(0), np.empty(0))]
+            for start in range(0, len(X), rows):
+                with self._threads():
+                    result = self._up(packed.model, X[start : start + rows])[0]
+                    parts.append(tuple(part.cpu().numpy() for part in result))
+            log_likelihood, bound = map(np.concatenate, zip(*parts))
+            return log_likelihood, bound
+
+        out, bound = self._in_passes(score)
+        damaged = np.flatnonzero(~(bound <= LOST_SHARE))
+        if damaged.size:
+            out[damaged] = log_domain.log_likelihood(packed.parameters, X[damaged])
+        return out
+
+    def statistics(
+        self,
+        parameters: Parameters | Packed,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        wanted: tuple[str, ...] = (),
+    ) -> Statistics:
+        """As in the contract; what is ``wanted`` beside flows is computed in float64 on the CPU."""
+        check_wanted(self.program, wanted)
+        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
+        if weight.shape != (len(X),):
+            raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
+        packed = self.prepared(parameters)
+        if wanted:
+            return log_curvature.statistics(packed.parameters, X, weight, wanted)
+        total = Statistics.zeros(self.program)
+        for start in range(0, len(X), SPAN):
+            span = slice(start, start + SPAN)
+            if weight[span].any():
+                self._learn(packed, X[span], weight[span], total)
+        return total
+
+    def top_down(self, parameters: Parameters) -> TopDown:
+        return self._host_backend.top_down(parameters)
+
+    # -- layout, made once ----------------------------------------------------------------
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return torch.device(self.device)
+
+    @property
+    def _kind(self) -> torch.dtype:
+        return torch.float32 if self.dtype == np.float32 else torch.float64
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return Plan(self.program)
+
+    @cached_property
+    def _lost(self) -> float:
+        # Below one rounding per unit and term of a sum: see scales.py.
+        return float(np.finfo(self.dtype).tiny) * (8 + int(self.program.units.max()))
+
+    @cached_property
+    def _leaves(self) -> list[Leaves]:
+        return [
+            make_leaves(self._plan, layer, i, self._lost, self._device)
+            for i, layer in enumerate(self._plan.inputs)
+        ]
+
+    @cached_property
+    def _layers(self) -> list[ProductLayer | SumLayer]:
+        kinds: dict[int, Any] = {
+            PRODUCT: ProductLayer,
+            MIXING: MixingLayer,
+            KRONECKER: KroneckerLayer,
+        }
+        return [
+            kinds.get(layer.kind, SumLayer)(self._plan, layer, self._lost, self._device)
+            for layer in self._plan.layers
+        ]
+
+    @cached_property
+    def _host_banks(self) -> Banks:
+        return Banks(self._plan, torch.device("cpu"))
+
+    @cached_property
+    def _host_backend(self) -> Backend:
+        from ..numba_cpu import NumbaBackend
+
+        return NumbaBackend(self.program, np.float64, self.n_jobs)
+
+    # -- rows -----------------------------------------------------------------------------
+
+    def _in_passes(self, run) -> Any:
+        """``run(rows)`` with as many rows a pass as the memory holds."""
+        if self._rows is None:
+            per_row = Workspace.bytes_per_row(self._plan, self.dtype.itemsize)
+            self._rows = rows_that_fit(per_row, self._device)
+        result, rows = with_fewer_rows(run, self._rows, self._device)
+        if rows < self._rows:
+            self._rows = rows
+            self.__dict__.pop("_space", None)
+        return result
+
+    def _workspace(self, n_rows: int) -> Workspace:
+        space = self.__dict__.get("_space")
+        if space is None or space.n_rows < n_rows:
+            self.__dict__.pop("_space", None)
+            space = Workspace(self._plan, n_rows, self._kind, self._device)
+            self.__dict__["_space"] = space
+        space.resize(n_rows)
+        return space
+
+    def _up(self, model: Model, X: np.ndarray):
+        """Log-likelihoods and bounds of some rows, the workspace, and the cells as leaves read."""
+        space = self._workspace(len(X))
+        on_device = self._upload(X)
+        cells = []
+        for leaf, packed in zip(self._leaves, model.leaves, strict=True):
+            cells.append(leaf.encode(X, on_device, packed))
+            leaf.up(space, packed, cells[-1])
+        for layer in self._layers:
+            layer.up(space, model)
+        plan = self._plan
+        root = space.values[plan.place[plan.root][0]]
+        return root_result(root, space.scales[plan.scale[plan.root]]), space, cells
+
+    def _upload(self, X: np.ndarray) -> torch.Tensor | None:
+        """The rows on the device, if a layer reads codes of them there."""
+        if all(family.n_states is None for family in self.program.families):
+            return None
+        if X.dtype.kind not in "fiub" or (X.dtype.kind == "u" and X.itemsize > 1):
+            X = np.asarray(X, dtype=np.float64)
+        if min(X.strides, default=0) < 0 or not X.flags.writeable:
+            X = X.copy()
+        return torch.from_numpy(X).to(self._device)
+
+    # -- learning -------------------------------------------------------------------------
+
+    def _learn(self, packed: Packed, X: np.ndarray, weight: np.ndarray, total: Statistics) -> None:
+        # Weights at most one keep the derivatives in the range of the dtype.
+        unit = float(weight.max())
+
+        def learn(rows: int):
+            totals = self._zeros()
+            parts = []
+            for start in range(0, len(X), rows):
+                part = slice(start, start + rows)
+                with self._threads():
+                    result = self._pass(packed.model, X[part], weight[part] / unit, totals)
+                    parts.append(tuple(x.cpu().numpy() for x in result))
+            return totals, *map(np.concatenate, zip(*parts))
+
+        totals, log_likelihood, bound = self._in_passes(learn)
+        flows = torch.zeros(self.program.n_weights, dtype=torch.float64)
+        self._host_banks.add(totals.banks, flows)
+        leaves = [part.cpu().double().numpy() for part in totals.leaves]
+        used, whole = weight > 0, bound <= LOST_SHARE
+        if torch.isfinite(flows.sum()) and all(np.isfinite(part.sum()) for part in leaves):
+            total.flows += unit * packed.parameters.weights * flows.numpy()
+            for leaf, part in zip(self._leaves, leaves, strict=True):
+                leaf.collect(unit * part, total.leaves[leaf.f])
+        else:
+            # A derivative left the range of the dtype, which weights near its smallest
+            # number can bring about although no mass was lost.
+            whole[:] = False
+        kept = used & whole
+        total.weight += float(weight[whole].sum())
+        total.log_likelihood += float(np.dot(weight[kept], log_likelihood[kept]))
+        if not whole.all():
+            damaged = np.flatnonzero(~whole)
+            extra = log_domain.statistics(packed.parameters, X[damaged], weight[damaged])
+            total.weight += extra.weight
+            total.log_likelihood += extra.log_likelihood
+            total.flows += extra.flows
+            for mine, more in zip(total.leaves, extra.leaves, strict=True):
+                mine += more
+
+    def _zeros(self) -> Totals:
+        banks = {
+            key: torch.zeros(self._host_banks.shape(key), dtype=self._kind, device=self._device)
+            for key in self._plan.banks
+        }
+        return Totals(banks, [leaf.zeros(self._kind) for leaf in self._leaves])
+
+    def _pass(self, model: Model, X: np.ndarray, weight: np.ndarray, totals: Totals):
+        """Add the flows of some rows to the totals; damaged rows have none."""
+        (log_likelihood, bound), space, cells = self._up(model, X)
+        plan = self._plan
+        space.values[plan.n_values :] = 0.0
+        row_weight = torch.from_numpy(weight).to(self._device, self._kind)
+        root = plan.flow_place[plan.root][0]
+        space.values[root] = torch.where(bound <= LOST_SHARE, row_weight, 0.0)
+        for layer in reversed(self._layers):
+            layer.down(space, model, totals)
+        for leaf, packed, cell, out in zip(self._leaves, model.leaves, cells, totals.leaves):
+            leaf.down(space, packed, cell, out, X)
+        return log_likelihood, bound
+
+    # -- small things -----------------------------------------------------------------------
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """The threads of torch that ``n_jobs`` allows; no graph for differentiation."""
+        from ..numba_cpu.lanes import allowed_threads
+
+        before, allowed = torch.get_num_threads(), allowed_threads(self.n_jobs)
+        if before != allowed:
+            torch.set_num_threads(allowed)
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            if before != allowed:
+                torch.set_num_threads(before)
+
+    def _check(self, parameters: Parameters) -> None:
+        """Wrong lengths would be read as other weights."""
+        needed: list[tuple[int, ...]] = [(self.program.n_weights,)]
+        needed += [
+            (n, f.n_statistics)
+            for f, n in zip(self.program.families, self.program.family_units, strict=True)
+        ]
+        found = [a.shape for a in (parameters.weights, *parameters.leaves)]
+        if found != needed:
+            raise ValueError(
+                f"parameters have arrays of shapes {found}, but the program needs {needed}; use "
+                "parameters of the same circuit."
+            )
