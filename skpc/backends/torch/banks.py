@@ -53,15 +53,16 @@ class Banks:
             banks[key] = part.to(device, dtype)
         return banks
 
-    def add(self, banks: dict, flat: torch.Tensor) -> None:
-        """Add the matrices of every bank to a flat array."""
+    def write(self, banks: dict, flat: torch.Tensor) -> None:
+        """Write the matrices of every bank into a flat array."""
         for key, (span, shape, index) in self._places.items():
             part = banks[key].to(flat.device, flat.dtype)
             if key[0] == "kronecker":
                 _, rows, n_a, n_b = key
                 part = part.view(-1, rows, n_a, n_b).transpose(1, 2).reshape(-1, rows, n_b)
-            view = flat[span].view(shape)
+            # Two dimensions: more of them take torch's general, slow way (23 ms for 70 000 numbers).
+            view, part = flat[span].view(shape[0], -1), part.reshape(-1, shape[1] * shape[2])
             if index is None:
-                view.add_(part)
+                view.copy_(part)
             else:
-                view.index_add_(0, index, part)
+                view.index_copy_(0, index, part)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ from ...circuit import Parameters, Program, Statistics
 from ...circuit.program import KRONECKER, MIXING, PRODUCT
 from .. import log_curvature, log_domain
 from ..base import Backend, TopDown, check_wanted
+from ..numba_cpu.lanes import allowed_threads
 from .banks import Banks
 from .leaves import Leaves, make_leaves
 from .memory import rows_that_fit, with_fewer_rows
@@ -26,6 +25,24 @@ from .workspace import Model, Totals, Workspace
 
 #: Rows whose flows are added up in the precision of the values before float64 takes over.
 SPAN = 1 << 13
+
+
+def in_torch(method):
+    """Run a method with the threads that ``n_jobs`` allows, without graphs for differentiation."""
+
+    @wraps(method)
+    def run(self, *args, **others):
+        before, allowed = torch.get_num_threads(), allowed_threads(self.n_jobs)
+        if before != allowed:
+            torch.set_num_threads(allowed)
+        try:
+            with torch.inference_mode():
+                return method(self, *args, **others)
+        finally:
+            if before != allowed:
+                torch.set_num_threads(before)
+
+    return run
 
 
 class Packed(NamedTuple):
@@ -68,25 +85,25 @@ class TorchBackend(Backend):
 
     # -- the contract -----------------------------------------------------------------
 
+    @in_torch
     def prepared(self, parameters: Parameters | Packed) -> Packed:
         if isinstance(parameters, Packed):
             return parameters
         self._check(parameters)
-        with self._threads():
-            flat = torch.from_numpy(np.ascontiguousarray(parameters.weights))
-            banks = self._host_banks.read(flat, self._kind, self._device)
-            leaves = [leaf.pack(parameters, self._kind) for leaf in self._leaves]
+        flat = torch.from_numpy(np.ascontiguousarray(parameters.weights))
+        banks = self._host_banks.read(flat, self._kind, self._device)
+        leaves = [leaf.pack(parameters, self._kind) for leaf in self._leaves]
         return Packed(parameters, Model(banks, leaves))
 
+    @in_torch
     def log_likelihood(self, parameters: Parameters | Packed, X: np.ndarray) -> np.ndarray:
         packed = self.prepared(parameters)
 
         def score(rows: int) -> tuple[np.ndarray, np.ndarray]:
             parts = [(np.empty(0), np.empty(0))]
             for start in range(0, len(X), rows):
-                with self._threads():
-                    result = self._up(packed.model, X[start : start + rows])[0]
-                    parts.append(tuple(part.cpu().numpy() for part in result))
+                result = self._up(packed.model, X[start : start + rows])[0]
+                parts.append(tuple(part.cpu().numpy() for part in result))
             log_likelihood, bound = map(np.concatenate, zip(*parts))
             return log_likelihood, bound
 
@@ -96,6 +113,7 @@ class TorchBackend(Backend):
             out[damaged] = log_domain.log_likelihood(packed.parameters, X[damaged])
         return out
 
+    @in_torch
     def statistics(
         self,
         parameters: Parameters | Packed,
@@ -226,14 +244,13 @@ class TorchBackend(Backend):
             parts = []
             for start in range(0, len(X), rows):
                 part = slice(start, start + rows)
-                with self._threads():
-                    result = self._pass(packed.model, X[part], weight[part] / unit, totals)
-                    parts.append(tuple(x.cpu().numpy() for x in result))
+                result = self._pass(packed.model, X[part], weight[part] / unit, totals)
+                parts.append(tuple(x.cpu().numpy() for x in result))
             return totals, *map(np.concatenate, zip(*parts))
 
         totals, log_likelihood, bound = self._in_passes(learn)
-        flows = torch.zeros(self.program.n_weights, dtype=torch.float64)
-        self._host_banks.add(totals.banks, flows)
+        flows = torch.empty(self.program.n_weights, dtype=torch.float64)
+        self._host_banks.write(totals.banks, flows)
         leaves = [part.cpu().double().numpy() for part in totals.leaves]
         used, whole = weight > 0, bound <= LOST_SHARE
         if torch.isfinite(flows.sum()) and all(np.isfinite(part.sum()) for part in leaves):
@@ -278,21 +295,6 @@ class TorchBackend(Backend):
         return log_likelihood, bound
 
     # -- small things -----------------------------------------------------------------------
-
-    @contextmanager
-    def _threads(self) -> Iterator[None]:
-        """The threads of torch that ``n_jobs`` allows; no graph for differentiation."""
-        from ..numba_cpu.lanes import allowed_threads
-
-        before, allowed = torch.get_num_threads(), allowed_threads(self.n_jobs)
-        if before != allowed:
-            torch.set_num_threads(allowed)
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            if before != allowed:
-                torch.set_num_threads(before)
 
     def _check(self, parameters: Parameters) -> None:
         """Wrong lengths would be read as other weights."""

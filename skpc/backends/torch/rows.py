@@ -80,8 +80,9 @@ class Blocks:
 
     def add(self, bank: torch.Tensor, values: torch.Tensor) -> None:
         """Add (n, height, width) to the matrices."""
+        # Two dimensions: more of them take torch's general, slow way.
+        bank, values = bank.view(len(bank), -1), values.reshape(self.n, -1)
         if self.unique is None or self.uses is None:
             self.rows.add(bank, values)
-            return
-        total = self.uses.to(values.dtype) @ values.reshape(self.n, -1)
-        self.unique.add(bank, total.view(-1, *bank.shape[1:]))
+        else:
+            self.unique.add(bank, self.uses.to(values.dtype) @ values)
