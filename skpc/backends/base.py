@@ -56,6 +56,8 @@ class Backend(ABC):
     dtype: np.dtype
     #: Threads; None means the allowed cores.
     n_jobs: int | None
+    #: Where it computes, as an estimator names it: "cpu", "torch", "cuda", "cuda:1", ….
+    device: str = "cpu"
 
     def prepared(self, parameters: Parameters) -> Any:
         """Parameters as this backend reads them: ``statistics`` and ``log_likelihood`` take it in

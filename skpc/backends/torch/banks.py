@@ -60,7 +60,7 @@ class Banks:
             if key[0] == "kronecker":
                 _, rows, n_a, n_b = key
                 part = part.view(-1, rows, n_a, n_b).transpose(1, 2).reshape(-1, rows, n_b)
-            # Two dimensions: more of them take torch's general, slow way (23 ms for 70 000 numbers).
+            # With three dimensions torch took 23 ms for 70 000 numbers.
             view, part = flat[span].view(shape[0], -1), part.reshape(-1, shape[1] * shape[2])
             if index is None:
                 view.copy_(part)

@@ -62,8 +62,8 @@ class TorchBackend(Backend):
         Of values inside a pass. Scales, leaf statistics and sums over passes are float64.
     n_jobs : int or None
         Threads on a CPU; None means the allowed cores, and one inside a joblib worker.
-    device : str, default="cpu"
-        A device of torch: "cpu", "cuda", "cuda:1".
+    device : str, default="torch"
+        "torch" for torch on the CPU, "cuda" or "cuda:1" for a GPU.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class TorchBackend(Backend):
         program: Program,
         dtype: Any = np.float32,
         n_jobs: int | None = None,
-        device: str = "cpu",
+        device: str = "torch",
     ) -> None:
         self.program = program
         self.dtype = np.dtype(dtype)
@@ -143,7 +143,7 @@ class TorchBackend(Backend):
 
     @cached_property
     def _device(self) -> torch.device:
-        return torch.device(self.device)
+        return torch.device("cpu" if self.device == "torch" else self.device)
 
     @property
     def _kind(self) -> torch.dtype:
