@@ -10,7 +10,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..backends import TopDown
+from ..backends.weights import mix_rows, row_sums
 from ..circuit import Circuit, Parameters, Statistics
+from ..distributions import Distribution
+from ..utils.arrays import by_numpy, full, namespace
 from .schedules import resolve_schedule
 
 #: Below the smallest normal number, quotients lose their digits and reciprocals overflow.
@@ -72,6 +75,8 @@ class Solver(BaseEstimator, ABC):
     needs_top_down: ClassVar[bool] = False
     #: Whether a batch must be the whole data set.
     full_batch: bool = False
+    #: Whether ``update`` takes tensors of torch as well: parameters then stay on a GPU.
+    takes_tensors: ClassVar[bool] = False
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -124,20 +129,8 @@ def mix(
     -------
     Parameters
     """
-    from ..backends.numba_cpu.accumulate import mix_rows
-
     program = parameters.program
-    weights = np.empty_like(parameters.weights)
-    mix_rows(
-        program.segments,
-        parameters.weights,
-        statistics.flows,
-        keep[0],
-        learn[0],
-        SMALLEST,
-        np.zeros(program.n_rows),
-        weights,
-    )
+    weights = mix_rows(program, parameters.weights, statistics.flows, keep[0], learn[0], SMALLEST)
     leaves = []
     for f, mean in enumerate(parameters.leaves):
         flow = statistics.leaves[f]
@@ -145,14 +138,19 @@ def mix(
         with np.errstate(divide="ignore", invalid="ignore"):
             new = keep[1][f][:, None] * mean + learn[1][f][:, None] * flow[:, 1:]
             new /= total[:, None]
-        new = np.where(total[:, None] >= SMALLEST, new, mean)
-        leaves.append(program.families[f].project(new))
+        new = namespace(new).where(total[:, None] >= SMALLEST, new, mean)
+        leaves.append(project(program.families[f], new))
     return Parameters(program, weights, leaves)
+
+
+def project(family: Distribution, mean: Any) -> Any:
+    """Nearest mean parameters of members, of a tensor too."""
+    return family.project(mean) if family.takes_tensors else by_numpy(family.project, mean)
 
 
 def unit_flows(statistics: Statistics, parameters: Parameters):
     """F̄_n of every unit of every sum (by row) and of every leaf family."""
-    rows = parameters.program.row_sums(statistics.flows)
+    rows = row_sums(parameters.program, statistics.flows)
     return rows, [leaf[:, 0] for leaf in statistics.leaves]
 
 
@@ -165,8 +163,10 @@ def move_towards(parameters: Parameters, statistics: Statistics, step: float) ->
 
 
 def _share(flow, value):
-    return np.where(flow >= SMALLEST, value, 1.0)
+    return namespace(flow).where(flow >= SMALLEST, value, full(flow, len(flow), 1.0))
 
 
 def _inverse(flow, value):
-    return np.divide(value, flow, out=np.zeros_like(flow), where=flow >= SMALLEST)
+    used = flow >= SMALLEST
+    where = namespace(flow).where
+    return where(used, value / where(used, flow, 1.0), 0.0)

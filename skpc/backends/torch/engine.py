@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, wraps
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from ...circuit.program import KRONECKER, MIXING, PRODUCT
 from .. import log_curvature, log_domain
 from ..base import Backend, TopDown, check_wanted
 from ..numba_cpu.lanes import allowed_threads
+from .arrays import as_arrays, as_tensors
 from .banks import Banks
 from .leaves import Leaves, make_leaves
 from .memory import rows_that_fit, with_fewer_rows
@@ -21,6 +24,7 @@ from .plan import Plan
 from .products import ProductLayer
 from .scales import LOST_SHARE, root_result
 from .sums import SumLayer
+from .uses import Uses
 from .workspace import Model, Totals, Workspace
 
 #: Rows whose flows are added up in the precision of the values before float64 takes over.
@@ -28,27 +32,21 @@ SPAN = 1 << 13
 
 
 def in_torch(method):
-    """Run a method with the threads that ``n_jobs`` allows, without graphs for differentiation."""
+    """Run a method with the threads that ``n_jobs`` allows."""
 
     @wraps(method)
     def run(self, *args, **others):
-        before, allowed = torch.get_num_threads(), allowed_threads(self.n_jobs)
-        if before != allowed:
-            torch.set_num_threads(allowed)
-        try:
-            with torch.inference_mode():
-                return method(self, *args, **others)
-        finally:
-            if before != allowed:
-                torch.set_num_threads(before)
+        with self.at_work():
+            return method(self, *args, **others)
 
     return run
 
 
 class Packed(NamedTuple):
-    """Parameters, and the same as the layers read them."""
+    """Parameters as they were given, as tensors where they lie, and as the layers read them."""
 
     parameters: Parameters
+    tensors: Parameters
     model: Model
 
 
@@ -90,10 +88,13 @@ class TorchBackend(Backend):
         if isinstance(parameters, Packed):
             return parameters
         self._check(parameters)
-        flat = torch.from_numpy(np.ascontiguousarray(parameters.weights))
-        banks = self._host_banks.read(flat, self._kind, self._device)
-        leaves = [leaf.pack(parameters, self._kind) for leaf in self._leaves]
-        return Packed(parameters, Model(banks, leaves))
+        tensors = parameters
+        if isinstance(parameters.weights, np.ndarray):
+            tensors = as_tensors(parameters, torch.device("cpu"))
+        flat = tensors.weights
+        banks = self._banks(flat.device).read(flat, self._kind, self._device)
+        leaves = [leaf.pack(tensors, self._kind) for leaf in self._leaves]
+        return Packed(parameters, tensors, Model(banks, leaves))
 
     @in_torch
     def log_likelihood(self, parameters: Parameters | Packed, X: np.ndarray) -> np.ndarray:
@@ -110,7 +111,8 @@ class TorchBackend(Backend):
         out, bound = self._in_passes(score)
         damaged = np.flatnonzero(~(bound <= LOST_SHARE))
         if damaged.size:
-            out[damaged] = log_domain.log_likelihood(packed.parameters, X[damaged])
+            host = as_arrays(packed.parameters)
+            out[damaged] = log_domain.log_likelihood(host, X[damaged])
         return out
 
     @in_torch
@@ -128,16 +130,42 @@ class TorchBackend(Backend):
             raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
         packed = self.prepared(parameters)
         if wanted:
-            return log_curvature.statistics(packed.parameters, X, weight, wanted)
-        total = Statistics.zeros(self.program)
+            return log_curvature.statistics(as_arrays(packed.parameters), X, weight, wanted)
+        total: Any = as_tensors(Statistics.zeros(self.program), packed.tensors.weights.device)
         for start in range(0, len(X), SPAN):
             span = slice(start, start + SPAN)
             if weight[span].any():
                 self._learn(packed, X[span], weight[span], total)
-        return total
+        return as_arrays(total) if packed.parameters is not packed.tensors else total
 
+    @in_torch
     def top_down(self, parameters: Parameters) -> TopDown:
-        return self._host_backend.top_down(parameters)
+        """As in the contract; of tensors, in the precision of the values."""
+        if isinstance(parameters.weights, np.ndarray):
+            return self._host_backend.top_down(parameters)
+        return self._uses.top_down(self.prepared(parameters).model, self._layers)
+
+    # -- parameters that stay on the device -----------------------------------------------
+
+    keeps_parameters = True
+
+    def taken(self, thing: Any) -> Any:
+        return as_tensors(thing, self._device)
+
+    def given(self, thing: Any) -> Any:
+        return as_arrays(thing)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The threads of torch that ``n_jobs`` allows."""
+        before, allowed = torch.get_num_threads(), allowed_threads(self.n_jobs)
+        if before != allowed:
+            torch.set_num_threads(allowed)
+        try:
+            yield
+        finally:
+            if before != allowed:
+                torch.set_num_threads(before)
 
     # -- layout, made once ----------------------------------------------------------------
 
@@ -177,9 +205,16 @@ class TorchBackend(Backend):
             for layer in self._plan.layers
         ]
 
+    def _banks(self, device: torch.device) -> Banks:
+        """Of flat arrays on a device."""
+        known = self.__dict__.setdefault("_known_banks", {})
+        if device not in known:
+            known[device] = Banks(self._plan, device)
+        return known[device]
+
     @cached_property
-    def _host_banks(self) -> Banks:
-        return Banks(self._plan, torch.device("cpu"))
+    def _uses(self) -> Uses:
+        return Uses(self._plan, self._kind, self._device)
 
     @cached_property
     def _host_backend(self) -> Backend:
@@ -235,7 +270,7 @@ class TorchBackend(Backend):
 
     # -- learning -------------------------------------------------------------------------
 
-    def _learn(self, packed: Packed, X: np.ndarray, weight: np.ndarray, total: Statistics) -> None:
+    def _learn(self, packed: Packed, X: np.ndarray, weight: np.ndarray, total: Any) -> None:
         # Weights at most one keep the derivatives in the range of the dtype.
         unit = float(weight.max())
 
@@ -249,12 +284,13 @@ class TorchBackend(Backend):
             return totals, *map(np.concatenate, zip(*parts))
 
         totals, log_likelihood, bound = self._in_passes(learn)
-        flows = torch.empty(self.program.n_weights, dtype=torch.float64)
-        self._host_banks.write(totals.banks, flows)
-        leaves = [part.cpu().double().numpy() for part in totals.leaves]
+        flat = packed.tensors.weights
+        flows = torch.empty_like(flat)
+        self._banks(flat.device).write(totals.banks, flows)
+        leaves = [part.to(flat.device).double() for part in totals.leaves]
         used, whole = weight > 0, bound <= LOST_SHARE
-        if torch.isfinite(flows.sum()) and all(np.isfinite(part.sum()) for part in leaves):
-            total.flows += unit * packed.parameters.weights * flows.numpy()
+        if torch.isfinite(sum((part.sum() for part in leaves), start=flows.sum())):
+            total.flows.addcmul_(flat, flows, value=unit)
             for leaf, part in zip(self._leaves, leaves, strict=True):
                 leaf.collect(unit * part, total.leaves[leaf.f])
         else:
@@ -266,7 +302,9 @@ class TorchBackend(Backend):
         total.log_likelihood += float(np.dot(weight[kept], log_likelihood[kept]))
         if not whole.all():
             damaged = np.flatnonzero(~whole)
-            extra = log_domain.statistics(packed.parameters, X[damaged], weight[damaged])
+            parameters = as_arrays(packed.parameters)
+            slow = log_domain.statistics(parameters, X[damaged], weight[damaged])
+            extra = as_tensors(slow, flat.device)
             total.weight += extra.weight
             total.log_likelihood += extra.log_likelihood
             total.flows += extra.flows
@@ -274,8 +312,9 @@ class TorchBackend(Backend):
                 mine += more
 
     def _zeros(self) -> Totals:
+        shape = self._banks(self._device).shape
         banks = {
-            key: torch.zeros(self._host_banks.shape(key), dtype=self._kind, device=self._device)
+            key: torch.zeros(shape(key), dtype=self._kind, device=self._device)
             for key in self._plan.banks
         }
         return Totals(banks, [leaf.zeros(self._kind) for leaf in self._leaves])

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ...circuit import Parameters
+from ...utils.arrays import by_numpy, to_numpy
 from .plan import Layer, Plan
 from .rows import Blocks, Rows
 from .workspace import ABSOLUTE, EXPONENT, RELATIVE, Workspace
@@ -45,10 +46,16 @@ class Leaves(ABC):
         self.owners = np.array(list(dict.fromkeys(starts.tolist())))
         at = {start: i for i, start in enumerate(self.owners.tolist())}
         self.blocks = Blocks(np.array([at[start] for start in starts.tolist()]), device)
-        #: (owners, units) in the family's array.
         self.family_units = self.owners[:, None] + np.arange(self.units)
+        self._indices: dict[torch.device, torch.Tensor] = {}
         flow = np.concatenate([plan.flow_place[v] for v in layer.vectors.tolist()])
         self.flow = Rows(flow, device)
+
+    def _unit_index(self, device: torch.device) -> torch.Tensor:
+        """(owners, units) in the family's array."""
+        if device not in self._indices:
+            self._indices[device] = torch.from_numpy(self.family_units).to(device)
+        return self._indices[device]
 
     @abstractmethod
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> Any:
@@ -71,7 +78,7 @@ class Leaves(ABC):
         """Add up the flows."""
 
     @abstractmethod
-    def collect(self, total: np.ndarray, out: np.ndarray) -> None:
+    def collect(self, total: torch.Tensor, out: torch.Tensor) -> None:
         """Add a total to the family's flow statistics (units, 1 + S)."""
 
     def _write_scales(self, space: Workspace, log2_scale: torch.Tensor) -> None:
@@ -106,19 +113,21 @@ class TableLeaves(Leaves):
         self._part = max(1, ONE_HOT_NUMBERS // (self.n_states + 1))
 
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> Table:
-        probability = self.family.probabilities(parameters.leaves[self.f][self.family_units])
+        mean = parameters.leaves[self.f]
+        if self.family.takes_tensors:
+            probability = self.family.probabilities(mean)
+        else:
+            probability = by_numpy(self.family.probabilities, mean)
+        probability = probability[self._unit_index(mean.device)].to(self.device)
         states = self.n_states
-        top = probability.max(axis=1)
+        top = probability.amax(1)
         top[top == 0] = 1.0
-        values = np.zeros((len(self.owners), self.units, states + 2))
+        values = probability.new_zeros(len(self.owners), self.units, states + 2)
         values[:, :, :states] = probability / top[:, None]
         values[:, :, states] = 1.0
-        log2_scale = np.zeros((len(self.owners), states + 2))
-        log2_scale[:, :states] = np.log2(top)
-        return Table(
-            torch.from_numpy(values).to(self.device, dtype),
-            torch.from_numpy(log2_scale).to(self.device),
-        )
+        log2_scale = probability.new_zeros(len(self.owners), states + 2)
+        log2_scale[:, :states] = torch.log2(top)
+        return Table(values.to(dtype), log2_scale)
 
     def encode(self, X: np.ndarray, on_device: torch.Tensor | None, packed: Table) -> torch.Tensor:
         """Codes (inputs, rows)."""
@@ -173,10 +182,12 @@ class TableLeaves(Leaves):
         if not whole:
             self.blocks.add(total, counted)
 
-    def collect(self, total: np.ndarray, out: np.ndarray) -> None:
+    def collect(self, total: torch.Tensor, out: torch.Tensor) -> None:
+        units = self._unit_index(out.device)
         statistics = self.family.statistics(np.arange(self.n_states, dtype=float)).T
-        out[self.family_units, 0] += total.sum(axis=2)
-        out[self.family_units, 1:] += total @ statistics
+        statistics = torch.from_numpy(np.ascontiguousarray(statistics)).to(out.device)
+        out[units, 0] += total.sum(2)
+        out[units, 1:] += total @ statistics
 
 
 class ExponentialLeaves(Leaves):
@@ -184,7 +195,7 @@ class ExponentialLeaves(Leaves):
 
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> torch.Tensor:
         """Coefficients (owners, units, 1 + S): minus the log partition, natural parameters."""
-        natural = self.family.natural_parameters(parameters.leaves[self.f])
+        natural = self.family.natural_parameters(to_numpy(parameters.leaves[self.f]))
         rows = np.column_stack([-self.family.log_partition(natural), natural])
         return torch.from_numpy(rows[self.family_units]).to(self.device)
 
@@ -215,8 +226,8 @@ class ExponentialLeaves(Leaves):
         flows = self._flows(space).double()
         self.blocks.add_product(total, flows, cells[1].transpose(1, 2))
 
-    def collect(self, total: np.ndarray, out: np.ndarray) -> None:
-        out[self.family_units] += total
+    def collect(self, total: torch.Tensor, out: torch.Tensor) -> None:
+        out[self._unit_index(out.device)] += total
 
 
 class GivenLeaves(ExponentialLeaves):
@@ -224,7 +235,7 @@ class GivenLeaves(ExponentialLeaves):
 
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> Any:
         """Members of the family of every input."""
-        members = self.family.members(parameters.leaves[self.f])
+        members = self.family.members(to_numpy(parameters.leaves[self.f]))
         sets = [type(members)(*(part[units] for part in members)) for units in self.family_units]
         return [sets[i] for i in self._owner_of]
 

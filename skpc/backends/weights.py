@@ -1,0 +1,43 @@
+"""Weights row by row, wherever they lie: each backend's own loops do the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..circuit import Program
+
+
+def row_sums(program: Program, weights: Any) -> Any:
+    """Sum of the weights (or flows) of every normaliser row, shape (n_rows,)."""
+    if isinstance(weights, np.ndarray):
+        return program.row_sums(weights)
+    from .torch.weights import rows_of
+
+    return rows_of(program, weights.device).sums(weights)
+
+
+def mix_rows(
+    program: Program, weights: Any, flows: Any, keep: Any, learn: Any, smallest: float
+) -> Any:
+    """New weights ∝ keep · weights + learn · flows, row by row; rows without mass stay.
+
+    Parameters
+    ----------
+    program : Program
+    weights, flows : arrays of shape (n_weights,)
+    keep, learn : arrays of shape (n_rows,)
+    smallest : float
+        Below it a row's total counts as no mass.
+    """
+    if not isinstance(weights, np.ndarray):
+        from .torch.weights import rows_of
+
+        return rows_of(program, weights.device).mixed(weights, flows, keep, learn, smallest)
+    from .numba_cpu.accumulate import mix_rows
+
+    new = np.empty_like(weights)
+    zeros = np.zeros(program.n_rows)
+    mix_rows(program.segments, weights, flows, keep, learn, smallest, zeros, new)
+    return new
