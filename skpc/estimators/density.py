@@ -154,7 +154,8 @@ class PCDensityEstimator(
         a GPU if there is one and the circuit has a million weights or more. A fitted model moves
         by ``set_params(device=...)``.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        Precision of the values inside the circuit; "auto" is float64 for small problems.
+        Precision of the values inside the circuit; "auto" is float64 for small problems, and
+        lets a GPU learn with TF32 products, but not score.
     n_jobs : int or None, default=None
         Threads; None uses the allowed cores, and one inside a joblib worker.
     random_state : int, RandomState instance or None, default=None

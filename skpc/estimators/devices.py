@@ -76,7 +76,9 @@ def resolve_device(device: str, program: Program) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def make_backend(program: Program, dtype: str, n_jobs: int | None, device: str) -> Backend:
+def make_backend(
+    program: Program, dtype: str, n_jobs: int | None, device: str, tensor_cores: bool = False
+) -> Backend:
     """What computes; numba and torch are loaded here, not with the package.
 
     Parameters
@@ -86,6 +88,8 @@ def make_backend(program: Program, dtype: str, n_jobs: int | None, device: str) 
     n_jobs : int or None
     device : str
         As :func:`resolve_device` returns it.
+    tensor_cores : bool, default=False
+        Whether a GPU may learn with products of fewer bits.
     """
     if device == "cpu":
         from ..backends.numba_cpu import NumbaBackend
@@ -94,4 +98,4 @@ def make_backend(program: Program, dtype: str, n_jobs: int | None, device: str) 
     check_device(device)
     from ..backends.torch import TorchBackend
 
-    return TorchBackend(program, np.dtype(dtype), n_jobs, device)
+    return TorchBackend(program, np.dtype(dtype), n_jobs, device, tensor_cores)

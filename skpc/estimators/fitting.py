@@ -244,7 +244,8 @@ def draw_model(
     program = Program(circuit)
     dtype = _dtype(estimator.dtype, program, max(len(X), rows_to_come))
     device = resolve_device(estimator.device, program)
-    backend = make_backend(program, dtype, estimator.n_jobs, device)
+    fast = estimator.dtype == "auto"
+    backend = make_backend(program, dtype, estimator.n_jobs, device, tensor_cores=fast)
     rows, row_weight = some_rows(X, weight, PRIOR_ROWS, rng)
     priors = leaf_priors(program, encoder.within_reach(encoder.transform(rows)), row_weight)
     parameters = initial_parameters(program, estimator.init_params, priors, rng)

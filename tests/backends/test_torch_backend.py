@@ -39,10 +39,10 @@ def assert_close(actual, expected, tolerance=1e-10):
 @pytest.fixture
 def small_memory(monkeypatch):
     """Room for a number of rows, which the list holds; what was asked for is added to it."""
-    from skpc.backends.torch import engine
+    from skpc.backends.torch import passes
 
     rows = [16]
-    whole = engine.Workspace
+    whole = passes.Workspace
 
     def workspace(plan, n_rows, *others):
         rows.append(n_rows)
@@ -50,8 +50,7 @@ def small_memory(monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
         return whole(plan, n_rows, *others)
 
-    workspace.bytes_per_row = whole.bytes_per_row
-    monkeypatch.setattr(engine, "Workspace", workspace)
+    monkeypatch.setattr(passes, "Workspace", workspace)
     return rows
 
 
@@ -121,14 +120,14 @@ def test_one_hot_cells_a_few_inputs_at_a_time(monkeypatch):
 def test_flows_that_left_the_range_of_the_dtype_are_computed_again(monkeypatch):
     parameters, X = problem()
     backend = torch_backend(parameters.program)
-    whole = backend._pass
+    whole = backend._passes.learn
 
     def spoilt(model, X, weight, totals):
         result = whole(model, X, weight, totals)
         next(iter(totals.banks.values()))[0, 0, 0] = torch.inf
         return result
 
-    monkeypatch.setattr(backend, "_pass", spoilt)
+    monkeypatch.setattr(backend._passes, "learn", spoilt)
     assert_close(backend.statistics(parameters, X), log_domain.statistics(parameters, X))
 
 
@@ -151,6 +150,64 @@ def test_parameters_of_another_circuit_are_refused():
         backend.statistics(other, np.zeros((3, 5)))
     with pytest.raises(ValueError, match="sample_weight has shape"):
         backend.statistics(reference.make("tree"), np.zeros((3, 5)), np.ones(1))
+
+
+# -- recorded passes and products of fewer bits ---------------------------------------------------
+
+
+def played_back(run, device):
+    """What a CUDA graph does, in Python: the same operations on the same memory."""
+    result = run()
+
+    def replay():
+        for old, new in zip(result, run(), strict=True):
+            old.copy_(new)
+
+    return replay, result
+
+
+@pytest.mark.parametrize("name", ["dag", "kronecker", "hmm", "mixed_families", "wide"])
+def test_recorded_passes_compute_the_same(name, monkeypatch):
+    from skpc.backends.torch import graphs
+
+    recorded = []
+    monkeypatch.setattr(
+        graphs, "record", lambda run, device: recorded.append(1) or played_back(run, device)
+    )
+    parameters, X = problem(name, 60)
+    others = reference.make(name, seed=8)
+    usual, backend = (torch_backend(parameters.program, np.float64) for _ in range(2))
+    passes = backend._passes
+    backend.__dict__["_passes"] = graphs.RecordedPasses(
+        passes.plan, passes.dtype, passes.device, False
+    )
+    weight = np.random.default_rng(0).random(60)
+    for _ in range(3):
+        for given in (parameters, others):
+            for rows in (slice(0, 25), slice(25, 50), slice(50, 60)):
+                found = backend.statistics(given, X[rows], weight[rows])
+                assert_close(found, usual.statistics(given, X[rows], weight[rows]), 1e-13)
+        assert len(recorded) == 2, "one for the full size, one for the last"
+    backend.log_likelihood(parameters, X)
+    assert_close(backend.statistics(parameters, X[:25]), usual.statistics(parameters, X[:25]))
+
+
+def test_tensor_cores_learn_but_do_not_score(monkeypatch):
+    from skpc.backends.torch import TorchBackend
+    from skpc.backends.torch.sums import SumLayer
+
+    parameters, X = problem()
+    settings, seen = torch.backends.cuda.matmul, []
+    before, whole = settings.allow_tf32, SumLayer.up
+    monkeypatch.setattr(SumLayer, "up", lambda *a: seen.append(settings.allow_tf32) or whole(*a))
+    backend = TorchBackend(parameters.program, np.float32, 1, tensor_cores=True)
+    backend.statistics(parameters, X)
+    assert seen and all(seen)
+    seen.clear()
+    backend.log_likelihood(parameters, X)
+    torch_backend(parameters.program).statistics(parameters, X)
+    assert seen and not any(seen)
+    assert settings.allow_tf32 == before
 
 
 # -- parameters on the device -----------------------------------------------------------------

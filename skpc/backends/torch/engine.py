@@ -11,19 +11,16 @@ import numpy as np
 import torch
 
 from ...circuit import Parameters, Program, Statistics
-from ...circuit.program import KRONECKER, MIXING, PRODUCT
 from .. import log_curvature, log_domain
 from ..base import Backend, TopDown, check_wanted
 from ..numba_cpu.lanes import allowed_threads
 from .arrays import as_arrays, as_tensors
 from .banks import Banks
-from .leaves import Leaves, make_leaves
+from .graphs import RecordedPasses
 from .memory import rows_that_fit, with_fewer_rows
-from .mixing import KroneckerLayer, MixingLayer
+from .passes import Passes
 from .plan import Plan
-from .products import ProductLayer
-from .scales import LOST_SHARE, root_result
-from .sums import SumLayer
+from .scales import LOST_SHARE
 from .uses import Uses
 from .workspace import Model, Totals, Workspace
 
@@ -62,6 +59,9 @@ class TorchBackend(Backend):
         Threads on a CPU; None means the allowed cores, and one inside a joblib worker.
     device : str, default="torch"
         "torch" for torch on the CPU, "cuda" or "cuda:1" for a GPU.
+    tensor_cores : bool, default=False
+        Whether a GPU may learn with TF32 products (factors of 11 bits, sums of float32); scores
+        are computed in the whole precision of ``dtype`` in any case.
     """
 
     def __init__(
@@ -70,16 +70,24 @@ class TorchBackend(Backend):
         dtype: Any = np.float32,
         n_jobs: int | None = None,
         device: str = "torch",
+        tensor_cores: bool = False,
     ) -> None:
         self.program = program
         self.dtype = np.dtype(dtype)
         self.n_jobs = n_jobs
         self.device = device
+        self.tensor_cores = tensor_cores
         self._rows: int | None = None
 
     def __reduce__(self):
         # Buffers and tables stay behind: a copy makes its own.
-        return TorchBackend, (self.program, self.dtype, self.n_jobs, self.device)
+        return TorchBackend, (
+            self.program,
+            self.dtype,
+            self.n_jobs,
+            self.device,
+            self.tensor_cores,
+        )
 
     # -- the contract -----------------------------------------------------------------
 
@@ -93,7 +101,7 @@ class TorchBackend(Backend):
             tensors = as_tensors(parameters, torch.device("cpu"))
         flat = tensors.weights
         banks = self._banks(flat.device).read(flat, self._kind, self._device)
-        leaves = [leaf.pack(tensors, self._kind) for leaf in self._leaves]
+        leaves = [leaf.pack(tensors, self._kind) for leaf in self._passes.leaves]
         return Packed(parameters, tensors, Model(banks, leaves))
 
     @in_torch
@@ -103,7 +111,7 @@ class TorchBackend(Backend):
         def score(rows: int) -> tuple[np.ndarray, np.ndarray]:
             parts = [(np.empty(0), np.empty(0))]
             for start in range(0, len(X), rows):
-                result = self._up(packed.model, X[start : start + rows])[0]
+                result = self._passes.score(packed.model, X[start : start + rows])
                 parts.append(tuple(part.cpu().numpy() for part in result))
             log_likelihood, bound = map(np.concatenate, zip(*parts))
             return log_likelihood, bound
@@ -143,7 +151,7 @@ class TorchBackend(Backend):
         """As in the contract; of tensors, in the precision of the values."""
         if isinstance(parameters.weights, np.ndarray):
             return self._host_backend.top_down(parameters)
-        return self._uses.top_down(self.prepared(parameters).model, self._layers)
+        return self._uses.top_down(self.prepared(parameters).model, self._passes.layers)
 
     # -- parameters that stay on the device -----------------------------------------------
 
@@ -182,28 +190,9 @@ class TorchBackend(Backend):
         return Plan(self.program)
 
     @cached_property
-    def _lost(self) -> float:
-        # Below one rounding per unit and term of a sum: see scales.py.
-        return float(np.finfo(self.dtype).tiny) * (8 + int(self.program.units.max()))
-
-    @cached_property
-    def _leaves(self) -> list[Leaves]:
-        return [
-            make_leaves(self._plan, layer, i, self._lost, self._device)
-            for i, layer in enumerate(self._plan.inputs)
-        ]
-
-    @cached_property
-    def _layers(self) -> list[ProductLayer | SumLayer]:
-        kinds: dict[int, Any] = {
-            PRODUCT: ProductLayer,
-            MIXING: MixingLayer,
-            KRONECKER: KroneckerLayer,
-        }
-        return [
-            kinds.get(layer.kind, SumLayer)(self._plan, layer, self._lost, self._device)
-            for layer in self._plan.layers
-        ]
+    def _passes(self) -> Passes:
+        kind = RecordedPasses if self._device.type == "cuda" else Passes
+        return kind(self._plan, self._kind, self._device, self.tensor_cores)
 
     def _banks(self, device: torch.device) -> Banks:
         """Of flat arrays on a device."""
@@ -229,44 +218,10 @@ class TorchBackend(Backend):
         if self._rows is None:
             per_row = Workspace.bytes_per_row(self._plan, self.dtype.itemsize)
             self._rows = rows_that_fit(per_row, self._device)
-        result, rows = with_fewer_rows(run, self._rows, self._device)
+        result, rows = with_fewer_rows(run, self._rows, self._device, self._passes.forget)
         if rows < self._rows:
             self._rows = rows
-            self.__dict__.pop("_space", None)
         return result
-
-    def _workspace(self, n_rows: int) -> Workspace:
-        space = self.__dict__.get("_space")
-        if space is None or space.n_rows < n_rows:
-            self.__dict__.pop("_space", None)
-            space = Workspace(self._plan, n_rows, self._kind, self._device)
-            self.__dict__["_space"] = space
-        space.resize(n_rows)
-        return space
-
-    def _up(self, model: Model, X: np.ndarray):
-        """Log-likelihoods and bounds of some rows, the workspace, and the cells as leaves read."""
-        space = self._workspace(len(X))
-        on_device = self._upload(X)
-        cells = []
-        for leaf, packed in zip(self._leaves, model.leaves, strict=True):
-            cells.append(leaf.encode(X, on_device, packed))
-            leaf.up(space, packed, cells[-1])
-        for layer in self._layers:
-            layer.up(space, model)
-        plan = self._plan
-        root = space.values[plan.place[plan.root][0]]
-        return root_result(root, space.scales[plan.scale[plan.root]]), space, cells
-
-    def _upload(self, X: np.ndarray) -> torch.Tensor | None:
-        """The rows on the device, if a layer reads codes of them there."""
-        if all(family.n_states is None for family in self.program.families):
-            return None
-        if X.dtype.kind not in "fiub" or (X.dtype.kind == "u" and X.itemsize > 1):
-            X = np.asarray(X, dtype=np.float64)
-        if min(X.strides, default=0) < 0 or not X.flags.writeable:
-            X = X.copy()
-        return torch.from_numpy(X).to(self._device)
 
     # -- learning -------------------------------------------------------------------------
 
@@ -279,7 +234,8 @@ class TorchBackend(Backend):
             parts = []
             for start in range(0, len(X), rows):
                 part = slice(start, start + rows)
-                result = self._pass(packed.model, X[part], weight[part] / unit, totals)
+                share = weight[part] / unit
+                result = self._passes.learn(packed.model, X[part], share, totals)
                 parts.append(tuple(x.cpu().numpy() for x in result))
             return totals, *map(np.concatenate, zip(*parts))
 
@@ -291,7 +247,7 @@ class TorchBackend(Backend):
         used, whole = weight > 0, bound <= LOST_SHARE
         if torch.isfinite(sum((part.sum() for part in leaves), start=flows.sum())):
             total.flows.addcmul_(flat, flows, value=unit)
-            for leaf, part in zip(self._leaves, leaves, strict=True):
+            for leaf, part in zip(self._passes.leaves, leaves, strict=True):
                 leaf.collect(unit * part, total.leaves[leaf.f])
         else:
             # A derivative left the range of the dtype, which weights near its smallest
@@ -317,21 +273,7 @@ class TorchBackend(Backend):
             key: torch.zeros(shape(key), dtype=self._kind, device=self._device)
             for key in self._plan.banks
         }
-        return Totals(banks, [leaf.zeros(self._kind) for leaf in self._leaves])
-
-    def _pass(self, model: Model, X: np.ndarray, weight: np.ndarray, totals: Totals):
-        """Add the flows of some rows to the totals; damaged rows have none."""
-        (log_likelihood, bound), space, cells = self._up(model, X)
-        plan = self._plan
-        space.values[plan.n_values :] = 0.0
-        row_weight = torch.from_numpy(weight).to(self._device, self._kind)
-        root = plan.flow_place[plan.root][0]
-        space.values[root] = torch.where(bound <= LOST_SHARE, row_weight, 0.0)
-        for layer in reversed(self._layers):
-            layer.down(space, model, totals)
-        for leaf, packed, cell, out in zip(self._leaves, model.leaves, cells, totals.leaves):
-            leaf.down(space, packed, cell, out, X)
-        return log_likelihood, bound
+        return Totals(banks, [leaf.zeros(self._kind) for leaf in self._passes.leaves])
 
     # -- small things -----------------------------------------------------------------------
 

@@ -25,8 +25,12 @@ def rows_that_fit(bytes_per_row: int, device: torch.device) -> int:
     return max(LEAST_ROWS, min(MOST_ROWS, CPU_BYTES // bytes_per_row))
 
 
-def with_fewer_rows(run: Callable[[int], Any], rows: int, device: torch.device) -> tuple[Any, int]:
+def with_fewer_rows(
+    run: Callable[[int], Any], rows: int, device: torch.device, forget: Callable[[], None]
+) -> tuple[Any, int]:
     """``run(rows)``, with half the rows as often as the memory does not do.
+
+    Before another try ``forget`` gives back what was kept for passes of so many rows.
 
     Returns
     -------
@@ -49,5 +53,6 @@ def with_fewer_rows(run: Callable[[int], Any], rows: int, device: torch.device) 
                 ) from error
         # Outside the handler, whose traceback would keep the tensors of the pass.
         rows //= 2
+        forget()
         if device.type == "cuda":
             torch.cuda.empty_cache()
