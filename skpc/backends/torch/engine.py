@@ -100,7 +100,7 @@ class TorchBackend(Backend):
         if isinstance(parameters.weights, np.ndarray):
             tensors = as_tensors(parameters, torch.device("cpu"))
         flat = tensors.weights
-        banks = self._banks(flat.device).read(flat, self._kind, self._device)
+        banks = self._banks(flat.device).read(flat, self._kind, self.torch_device)
         leaves = [leaf.pack(tensors, self._kind) for leaf in self._passes.leaves]
         return Packed(parameters, tensors, Model(banks, leaves))
 
@@ -158,7 +158,7 @@ class TorchBackend(Backend):
     keeps_parameters = True
 
     def taken(self, thing: Any) -> Any:
-        return as_tensors(thing, self._device)
+        return as_tensors(thing, self.torch_device)
 
     def given(self, thing: Any) -> Any:
         return as_arrays(thing)
@@ -178,12 +178,18 @@ class TorchBackend(Backend):
     # -- layout, made once ----------------------------------------------------------------
 
     @cached_property
-    def _device(self) -> torch.device:
+    def torch_device(self) -> torch.device:
+        """Where it computes, as torch names it."""
         return torch.device("cpu" if self.device == "torch" else self.device)
 
     @property
     def _kind(self) -> torch.dtype:
         return torch.float32 if self.dtype == np.float32 else torch.float64
+
+    @property
+    def n_places(self) -> int:
+        """Numbers a row that a pass holds: values and flows of all units."""
+        return self._plan.n_places
 
     @cached_property
     def _plan(self) -> Plan:
@@ -191,8 +197,8 @@ class TorchBackend(Backend):
 
     @cached_property
     def _passes(self) -> Passes:
-        kind = RecordedPasses if self._device.type == "cuda" else Passes
-        return kind(self._plan, self._kind, self._device, self.tensor_cores)
+        kind = RecordedPasses if self.torch_device.type == "cuda" else Passes
+        return kind(self._plan, self._kind, self.torch_device, self.tensor_cores)
 
     def _banks(self, device: torch.device) -> Banks:
         """Of flat arrays on a device."""
@@ -203,7 +209,7 @@ class TorchBackend(Backend):
 
     @cached_property
     def _uses(self) -> Uses:
-        return Uses(self._plan, self._kind, self._device)
+        return Uses(self._plan, self._kind, self.torch_device)
 
     @cached_property
     def _host_backend(self) -> Backend:
@@ -217,8 +223,8 @@ class TorchBackend(Backend):
         """``run(rows)`` with as many rows a pass as the memory holds."""
         if self._rows is None:
             per_row = Workspace.bytes_per_row(self._plan, self.dtype.itemsize)
-            self._rows = rows_that_fit(per_row, self._device)
-        result, rows = with_fewer_rows(run, self._rows, self._device, self._passes.forget)
+            self._rows = rows_that_fit(per_row, self.torch_device)
+        result, rows = with_fewer_rows(run, self._rows, self.torch_device, self._passes.forget)
         if rows < self._rows:
             self._rows = rows
         return result
@@ -268,9 +274,9 @@ class TorchBackend(Backend):
                 mine += more
 
     def _zeros(self) -> Totals:
-        shape = self._banks(self._device).shape
+        shape = self._banks(self.torch_device).shape
         banks = {
-            key: torch.zeros(shape(key), dtype=self._kind, device=self._device)
+            key: torch.zeros(shape(key), dtype=self._kind, device=self.torch_device)
             for key in self._plan.banks
         }
         return Totals(banks, [leaf.zeros(self._kind) for leaf in self._passes.leaves])
