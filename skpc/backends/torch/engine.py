@@ -78,6 +78,7 @@ class TorchBackend(Backend):
         self.device = device
         self.tensor_cores = tensor_cores
         self._rows: int | None = None
+        self._last: Packed | None = None
 
     def __reduce__(self):
         # Buffers and tables stay behind: a copy makes its own.
@@ -95,6 +96,8 @@ class TorchBackend(Backend):
     def prepared(self, parameters: Parameters | Packed) -> Packed:
         if isinstance(parameters, Packed):
             return parameters
+        if self._last is not None and self._last.parameters is parameters:
+            return self._last
         self._check(parameters)
         tensors = parameters
         if isinstance(parameters.weights, np.ndarray):
@@ -102,7 +105,10 @@ class TorchBackend(Backend):
         flat = tensors.weights
         banks = self._banks(flat.device).read(flat, self._kind, self.torch_device)
         leaves = [leaf.pack(tensors, self._kind) for leaf in self._passes.leaves]
-        return Packed(parameters, tensors, Model(banks, leaves))
+        packed = Packed(parameters, tensors, Model(banks, leaves))
+        # A training step reads its parameters twice; arrays of users may change in between.
+        self._last = packed if tensors is parameters else None
+        return packed
 
     @in_torch
     def log_likelihood(self, parameters: Parameters | Packed, X: np.ndarray) -> np.ndarray:

@@ -65,6 +65,7 @@ class RecordedPasses(Passes):
         self._source: Model | None = None
         self._totals: Totals | None = None
 
+    @torch.inference_mode()
     def learn(self, model: Model, X: np.ndarray, weight: np.ndarray, totals: Totals):
         n = len(X)
         if not self.possible or (n not in self._recordings and not self._is_worth(n)):

@@ -111,6 +111,8 @@ class TableLeaves(Leaves):
         self.n_states = self.family.n_states
         self.variables = torch.from_numpy(self.columns[:, 0].copy()).to(self.device)
         self._part = max(1, ONE_HOT_NUMBERS // (self.n_states + 1))
+        statistics = self.family.statistics(np.arange(self.n_states, dtype=float)).T
+        self._state_statistics = torch.from_numpy(np.ascontiguousarray(statistics)).to(self.device)
 
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> Table:
         mean = parameters.leaves[self.f]
@@ -184,10 +186,8 @@ class TableLeaves(Leaves):
 
     def collect(self, total: torch.Tensor, out: torch.Tensor) -> None:
         units = self._unit_index(out.device)
-        statistics = self.family.statistics(np.arange(self.n_states, dtype=float)).T
-        statistics = torch.from_numpy(np.ascontiguousarray(statistics)).to(out.device)
         out[units, 0] += total.sum(2)
-        out[units, 1:] += total @ statistics
+        out[units, 1:] += total @ self._state_statistics.to(out.device)
 
 
 class ExponentialLeaves(Leaves):

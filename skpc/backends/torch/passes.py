@@ -55,10 +55,12 @@ class Passes:
         self._reads_codes = any(f.n_states is not None for f in program.families)
         self._space: Workspace | None = None
 
+    @torch.inference_mode()
     def score(self, model: Model, X: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-likelihoods of rows, and bounds on the mass that was lost."""
         return self.up(self.workspace(len(X)), model, self.cells(model, X))
 
+    @torch.inference_mode()
     def learn(
         self, model: Model, X: np.ndarray, weight: np.ndarray, totals: Totals
     ) -> tuple[torch.Tensor, torch.Tensor]:
