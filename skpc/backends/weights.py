@@ -18,6 +18,15 @@ def row_sums(program: Program, weights: Any) -> Any:
     return rows_of(program, weights.device).sums(weights)
 
 
+def spread_rows(program: Program, values: Any) -> Any:
+    """A value a row repeated for every weight of the row, shape (n_weights,)."""
+    if isinstance(values, np.ndarray):
+        return program.spread_rows(values)
+    from .torch.weights import rows_of
+
+    return rows_of(program, values.device).spread(values, program.n_weights)
+
+
 def mix_rows(
     program: Program, weights: Any, flows: Any, keep: Any, learn: Any, smallest: float
 ) -> Any:

@@ -126,8 +126,9 @@ def train(
     """
     solver.check_circuit(backend.program.circuit)
     monitor = Monitor() if monitor is None else monitor
-    # What parameters are read out of, and most solvers, want numpy's arrays.
+    # What parameters are read out by, and what is computed of second derivatives, are arrays.
     stays = backend.keeps_parameters and solver.takes_tensors and read_out is None
+    stays = stays and not solver.wanted
     taken, given = (backend.taken, backend.given) if stays else (_same, _same)
     per_epoch = 1 if solver.full_batch else n_batches(source.n_rows, batch_size)
     if state is None:

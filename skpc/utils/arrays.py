@@ -41,8 +41,10 @@ def to_numpy(array: Any) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.detach().cpu().numpy()
 
 
-def by_numpy(function: Callable[[np.ndarray], np.ndarray], array: Any) -> Any:
-    """A function of numpy arrays applied to any, the result where the array was."""
-    if isinstance(array, np.ndarray):
-        return function(array)
-    return sys.modules["torch"].from_numpy(function(to_numpy(array))).to(array.device)
+def by_numpy(function: Callable[..., np.ndarray], *arrays: Any) -> Any:
+    """A function of numpy arrays applied to any, the result where the first one was."""
+    first = arrays[0]
+    if isinstance(first, np.ndarray):
+        return function(*arrays)
+    result = function(*map(to_numpy, arrays))
+    return sys.modules["torch"].from_numpy(np.ascontiguousarray(result)).to(first.device)

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from skpc.backends import log_curvature, log_domain
+from skpc.backends import log_curvature, log_domain, log_weight_gradient, renormalise
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Circuit, Input, Product, Sum
 from skpc.distributions import Categorical
@@ -231,6 +231,22 @@ def test_tensors_and_arrays_say_the_same(name):
     )
 
 
+@pytest.mark.parametrize("name", reference.UNTIED)
+def test_weights_on_the_device_are_renormalised(name):
+    rng = np.random.default_rng(0)
+    parameters = reference.make(name, seed=3, zero_fraction=0.2)
+    parameters.weights *= np.exp(rng.normal(size=parameters.weights.shape))
+    backend = torch_backend(parameters.program)
+    tensors = backend.taken(parameters)
+    expected = renormalise(parameters)
+    found = backend.given(renormalise(tensors))
+    np.testing.assert_allclose(found.weights, expected.weights, rtol=1e-12, atol=1e-15)
+    flows = rng.random(expected.weights.shape)
+    slope = log_weight_gradient(backend.taken(expected), torch.from_numpy(flows))
+    expected = log_weight_gradient(expected, flows)
+    np.testing.assert_allclose(slope.numpy(), expected, rtol=1e-10, atol=1e-12)
+
+
 def test_damaged_rows_of_parameters_on_the_device():
     tiny = [[1.0, 1e-50], [1e-50, 1.0]]
     leaves = [Input(i, "bernoulli", 2, mean=m) for i, m in enumerate(tiny)]
@@ -246,7 +262,7 @@ def test_damaged_rows_of_parameters_on_the_device():
     assert_close(found, log_domain.statistics(parameters, X))
 
 
-@pytest.mark.parametrize("solver", ["anemone", "minibatch_em", "em", "adam"])
+@pytest.mark.parametrize("solver", ["anemone", "minibatch_em", "em", "adam", "sgd", "sharpness_em"])
 def test_a_training_ends_with_arrays(solver):
     parameters, X = problem("tree", 90)
     weight = np.random.default_rng(0).random(90)

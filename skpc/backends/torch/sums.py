@@ -45,7 +45,7 @@ class SumLayer:
             self.flow = Rows(flow, device)
         rows = [plan.program.row_start[v] + np.arange(self.units) for v in vectors]
         #: Normaliser row of every unit.
-        self.normaliser = np.concatenate(rows)
+        self.normaliser = torch.from_numpy(np.concatenate(rows)).to(device)
 
     @property
     def _direct(self) -> bool:

@@ -34,6 +34,13 @@ class WeightRows:
                 totals.index_add_(0, index[chosen], parts[chosen])
         return totals
 
+    def spread(self, values: torch.Tensor, n_weights: int) -> torch.Tensor:
+        """A value a row repeated for every weight of the row, (n_weights,)."""
+        out = values.new_empty(n_weights)
+        for span, cols, index, _ in self._groups:
+            out[span].view(-1, cols).copy_(values[index][:, None].expand(-1, cols))
+        return out
+
     def mixed(self, weights, flows, keep, learn, smallest: float) -> torch.Tensor:
         """New weights ∝ keep · weights + learn · flows; rows below ``smallest`` stay."""
         new = torch.empty_like(weights)
