@@ -88,7 +88,7 @@ def circuits(quick):
     for edges, published in list(HCLT_SIZES.items())[: 1 if quick else None]:
         width = 8 if quick else max(8, round(math.sqrt(edges / (side**2 - 1)) / 8) * 8)
         yield f"HCLT {width}", lambda k=width: tree(side, states, k), width, published
-    delta = 2 if quick else 7
+    delta = 2 if quick else 4
     least = squares(side, states, 8, delta).n_edges
     for edges, published in list(PD_SIZES.items())[: 1 if quick else None]:
         width = 8 if quick else max(8, round(math.sqrt(edges / least)) * 8)

@@ -330,6 +330,19 @@ def test_small_unsigned_codes_outside_the_support_are_impossible(backend_name):
 
 
 @every_backend
+@pytest.mark.parametrize("n_states", [200, 256])
+def test_bytes_as_states(backend_name, n_states):
+    a, b = (Input(i, Categorical(n_states), 2) for i in range(2))
+    parameters = reference.make(Circuit(Sum(Product([a, Sum(b, 2)]))))
+    X = np.array([[0, 199], [255, 3], [199, 255], [0, 0]], dtype=np.uint8)
+    backend = backend_of(backend_name, parameters)
+    expected = reference.log_likelihood(parameters, X)
+    np.testing.assert_array_equal(np.isfinite(expected), (X < n_states).all(axis=1))
+    actual = backend.log_likelihood(parameters, X)
+    np.testing.assert_allclose(actual, expected, **tolerance_of(backend_name))
+
+
+@every_backend
 @pytest.mark.parametrize("name", ["tree", "kronecker", "mixed_families"])
 def test_statistics_add_over_splits_of_the_rows(backend_name, name):
     parameters = reference.make(name)

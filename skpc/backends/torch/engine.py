@@ -145,12 +145,15 @@ class TorchBackend(Backend):
         packed = self.prepared(parameters)
         if wanted:
             return log_curvature.statistics(as_arrays(packed.parameters), X, weight, wanted)
-        total: Any = as_tensors(Statistics.zeros(self.program), packed.tensors.weights.device)
+        tensors: Any = packed.tensors
+        # Made where they are added up: zeros of the CPU would have to be sent there.
+        leaves = [mean.new_zeros(len(mean), 1 + mean.shape[1]) for mean in tensors.leaves]
+        total = Statistics(0.0, 0.0, torch.zeros_like(tensors.weights), leaves)  # type: ignore
         for start in range(0, len(X), SPAN):
             span = slice(start, start + SPAN)
             if weight[span].any():
                 self._learn(packed, X[span], weight[span], total)
-        return as_arrays(total) if packed.parameters is not packed.tensors else total
+        return as_arrays(total) if packed.parameters is not tensors else total
 
     @in_torch
     def top_down(self, parameters: Parameters) -> TopDown:

@@ -8,6 +8,7 @@ is new in a batch is copied there. Full batches and the ragged last one have a g
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 
 from .leaves import GivenLeaves
 from .passes import Passes
-from .workspace import Model, Totals, Workspace
+from .workspace import Model, Totals
 
 #: Recordings that are kept; passes of other sizes run as they are.
 MOST_GRAPHS = 4
@@ -26,14 +27,15 @@ def record(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[], N
 
     ``run`` is called twice: libraries ask for memory at their first call, which cannot be recorded.
     """
-    side = torch.cuda.Stream(device)
-    side.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(side):
-        run()
-    torch.cuda.current_stream(device).wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = run()
+    with torch.cuda.device(device):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            run()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = run()
     return graph.replay, result
 
 
@@ -108,8 +110,8 @@ class RecordedPasses(Passes):
         mine = [_like(cell) for cell in cells]
         # Rows without weight add nothing while the pass is tried.
         row_weight = torch.zeros(n, dtype=self.dtype, device=self.device)
-        # Its own views: those of the usual passes change their size.
-        space = Workspace(self.plan, n, self.dtype, self.device)
+        # The memory of the usual passes, whose views change their size.
+        space = copy(self.workspace(n))
 
         def run():
             return self.up_and_down(space, model, mine, row_weight, totals, None)

@@ -136,8 +136,8 @@ class TableLeaves(Leaves):
         assert on_device is not None
         x = on_device[:, self.variables].T
         if not x.is_floating_point():
-            inside = (x >= 0) & (x < self.n_states)
-            return torch.where(inside, x, self.n_states + 1).long()
+            x = x.long()  # 257 is no uint8
+            return torch.where((x >= 0) & (x < self.n_states), x, self.n_states + 1)
         inside = (x >= 0) & (x < self.n_states) & (x == x.floor())
         code = torch.where(torch.isnan(x), self.n_states, self.n_states + 1)
         return torch.where(inside, x, code).long()

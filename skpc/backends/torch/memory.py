@@ -10,7 +10,7 @@ import torch
 #: Memory of a pass on the CPU: values of all units should stay in its caches.
 CPU_BYTES = 1 << 25
 #: Rows of a pass at least on a CPU, and at most anywhere.
-LEAST_ROWS, MOST_ROWS = 64, 1 << 14
+LEAST_ROWS, MOST_ROWS = 64, 1 << 13
 #: Share of the free memory of a GPU that a pass may take: gathers and cells need room too.
 FREE_SHARE = 0.6
 
