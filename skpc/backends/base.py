@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,23 @@ class Backend(ABC):
     dtype: np.dtype
     #: Threads; None means the allowed cores.
     n_jobs: int | None
+    #: Where it computes, as an estimator names it: "cpu", "torch", "cuda", "cuda:1", ….
+    device: str = "cpu"
+
+    #: Whether parameters may stay where it computes during a training: see ``taken``.
+    keeps_parameters = False
+
+    def taken(self, thing: Any) -> Any:
+        """Parameters, statistics or a dict of arrays as this backend holds them; None is None."""
+        return thing
+
+    def given(self, thing: Any) -> Any:
+        """The same with numpy arrays."""
+        return thing
+
+    def at_work(self) -> AbstractContextManager:
+        """Around many calls: what each of them would set and reset."""
+        return nullcontext()
 
     def prepared(self, parameters: Parameters) -> Any:
         """Parameters as this backend reads them: ``statistics`` and ``log_likelihood`` take it in

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..circuit import Parameters, Program
+from .weights import row_sums
 
 
 def log_partition(parameters: Parameters) -> list[np.ndarray]:
@@ -33,14 +34,19 @@ def renormalise(parameters: Parameters) -> Parameters:
     ValueError
         If the circuit is tied: each copy would need another result.
     """
-    from .numba_cpu.log_weights import renormalised_weights
-
     program = parameters.program
     if program.circuit.is_tied:
         raise ValueError(
             "A circuit with shared weights cannot be renormalised globally: every copy would "
             "need its own result. Normalise the rows of each weight matrix instead."
         )
+    if not isinstance(parameters.weights, np.ndarray):
+        from .torch.normalise import passes_of
+
+        new = passes_of(program, parameters.weights.device).renormalised(parameters.weights)
+        return Parameters(program, new, parameters.leaves)
+    from .numba_cpu.log_weights import renormalised_weights
+
     weights = np.empty_like(parameters.weights)
     z = _log_partitions(parameters)
     renormalised_weights(*_arrays(program), parameters.weights, _scratch(program), z, weights)
@@ -64,9 +70,14 @@ def log_weight_gradient(parameters: Parameters, flows: np.ndarray) -> np.ndarray
     -------
     ndarray of shape (n_weights,)
     """
+    program = parameters.program
+    if not isinstance(flows, np.ndarray):
+        from .torch.normalise import passes_of
+
+        passes = passes_of(program, flows.device)
+        return passes.gradient(parameters.weights, flows, row_sums(program, flows))
     from .numba_cpu import log_weights
 
-    program = parameters.program
     op, units, arg_start, args, starts = _arrays(program)
     gradient = np.empty_like(flows)
     log_weights.log_weight_gradient(

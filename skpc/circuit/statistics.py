@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -87,8 +88,11 @@ class Statistics:
             return self.scaled(0.0)
         # Not times the inverse, which overflows for the smallest weights.
 
-        def divided(sums: np.ndarray) -> np.ndarray:
-            return np.divide(sums, total, out=sums if in_place else None)
+        def divided(sums: Any) -> Any:
+            if not in_place:
+                return sums / total
+            sums /= total
+            return sums
 
         return Statistics(
             self.log_likelihood / total,

@@ -54,6 +54,8 @@ class Distribution(ABC):
     ordered: ClassVar[bool] = False
     #: Whether members know their values, so that nothing must draw them elsewhere.
     is_fixed: ClassVar[bool] = False
+    #: Whether ``project``, and ``probabilities`` of a finite family, take tensors of torch too.
+    takes_tensors: ClassVar[bool] = False
     #: Columns that a member speaks of together; rows of such a group are the last axis of x.
     n_variables: int = 1
 

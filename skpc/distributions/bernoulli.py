@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.arrays import as_floats, namespace
 from .base import FloatArray
 from .finite import FiniteDistribution
 
@@ -31,6 +32,7 @@ class Bernoulli(FiniteDistribution):
     """
 
     name: ClassVar[str] = "bernoulli"
+    takes_tensors: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "the probability of a 1, between 0 and 1"
     n_states = 2
     n_statistics = 1
@@ -51,12 +53,12 @@ class Bernoulli(FiniteDistribution):
         return np.exp(-np.logaddexp(0.0, -np.asarray(natural, dtype=np.float64)))
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:
-        # A third of the time that np.clip takes, of some weight on small batches.
-        return np.minimum(np.maximum(np.asarray(mean, dtype=np.float64), 0.0), 1.0)
+        mean = as_floats(mean)
+        return namespace(mean).clip(mean, 0.0, 1.0)
 
     def probabilities(self, mean: npt.ArrayLike) -> FloatArray:
-        mean = np.asarray(mean, dtype=np.float64)
-        return np.concatenate([1.0 - mean, mean], axis=-1)
+        ones = as_floats(mean)
+        return namespace(ones).concatenate([1.0 - ones, ones], axis=-1)
 
     def mean_from_probabilities(self, probabilities: npt.ArrayLike) -> FloatArray:
         return np.asarray(probabilities, dtype=np.float64)[..., 1:]

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.arrays import as_floats, namespace
 from .base import FloatArray
 from .finite import FiniteDistribution
 
@@ -53,6 +54,7 @@ class Categorical(FiniteDistribution):
 
     n_states: int
     name: ClassVar[str] = "categorical"
+    takes_tensors: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "a probability for each state, not negative, that sum to 1"
 
     def __post_init__(self) -> None:
@@ -101,16 +103,18 @@ class Categorical(FiniteDistribution):
         -------
         ndarray of shape (..., n_states)
         """
-        mass = np.maximum(np.asarray(mean, dtype=np.float64), 0.0)
+        mean = as_floats(mean)
+        xp = namespace(mean)
+        mass = xp.clip(mean, 0.0, None)
         total = mass.sum(axis=-1, keepdims=True)
-        mass = np.where(total > 0, mass, 1.0)
-        total = np.where(total > 0, total, self.n_states)
+        mass = xp.where(total > 0, mass, 1.0)
+        total = xp.where(total > 0, total, self.n_states)
         # A sum that is one up to rounding stays, so that projecting twice is projecting once.
-        normalised = np.abs(total - 1.0) <= self.n_states * _EPSILON
-        return np.where(normalised, mass, mass / total)
+        normalised = xp.abs(total - 1.0) <= self.n_states * _EPSILON
+        return xp.where(normalised, mass, mass / total)
 
     def probabilities(self, mean: npt.ArrayLike) -> FloatArray:
-        return np.asarray(mean, dtype=np.float64)
+        return as_floats(mean)
 
     def mean_from_probabilities(self, probabilities: npt.ArrayLike) -> FloatArray:
         return np.asarray(probabilities, dtype=np.float64)

@@ -32,6 +32,7 @@ class Indicator(Categorical):
 
     name: ClassVar[str] = "indicator"
     is_fixed: ClassVar[bool] = True
+    takes_tensors: ClassVar[bool] = False
     mean_in_words: ClassVar[str] = "a one for one state, zeros for the others"
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:

@@ -31,6 +31,7 @@ from ..utils.sklearn_compat import (
 )
 from .columns import chunks
 from .curvature import CurvatureMixin
+from .devices import check_device
 from .fitting import Model, canonical, fit_model, learning_solver
 from .frame_schema import FrameSchema
 from .frames import FrameTable
@@ -158,10 +159,14 @@ class PCDensityEstimator(
         "auto" draws it far below most rows, at Q1 - 3 max(Q3 - Q1, 1) with the quartiles Q1
         and Q3 of their log densities in nats: of clean normal data less than one row in a
         hundred lies below.
-    device : {"auto", "cpu"}, default="auto"
-        Where to compute.
+    device : {"auto", "cpu", "cuda", "cuda:1", ..., "torch"}, default="auto"
+        Where to compute. "cuda" is an NVIDIA GPU, with a number if there are several, by PyTorch
+        (``pip install 'skpc[torch]'``); "torch" is PyTorch on the CPU. "auto" is the CPU, but
+        a GPU if there is one and the circuit has a million weights or more. A fitted model moves
+        by ``set_params(device=...)``.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        Precision of the values inside the circuit; "auto" is float64 for small problems.
+        Precision of the values inside the circuit; "auto" is float64 for small problems, and
+        lets a GPU learn with TF32 products, but not score.
     n_jobs : int or None, default=None
         Threads; None uses the allowed cores, and one inside a joblib worker.
     random_state : int, RandomState instance or None, default=None
@@ -217,6 +222,7 @@ class PCDensityEstimator(
     (2,)
     """
 
+    _model: Model
     _parameter_constraints: dict = {
         "structure": [str, Structure, Circuit],
         "solver": [str, Solver],
@@ -236,7 +242,7 @@ class PCDensityEstimator(
         "warm_start": ["boolean"],
         "structure_rows": [Interval(Integral, 1, None, closed="left")],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
-        "device": [StrOptions({"auto", "cpu"})],
+        "device": [str],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "n_jobs": [
             Interval(Integral, None, -1, closed="right"),
@@ -348,6 +354,7 @@ class PCDensityEstimator(
         ValueError
             For arguments and values that cannot be learnt from.
         """
+        check_device(self.device)
         solver = learning_solver(self)
         goes_on = self.warm_start and hasattr(self, "circuit_")
         with columns_kept(self):
@@ -439,6 +446,7 @@ class PCDensityEstimator(
         is_open = first or (self._stream is not None and self._stream.is_open)
         if is_open or self._arguments_read != _read_by_stream(self):
             validate_params(self)
+            check_device(self.device)
         if not is_open:
             self._check_drawn_alike(
                 "partial_fit goes on with the circuit of that fit; use a new estimator, or fit, to "
@@ -499,8 +507,8 @@ class PCDensityEstimator(
             ) from error
 
     def _ready_model(self) -> Model:
-        # It may have been changed by set_params.
-        self._model.backend.n_jobs = self.n_jobs
+        # Both may have been changed by set_params.
+        self._model = self._model.on_device(self.device, self.n_jobs)
         return self._model
 
     def _adopt(
@@ -687,4 +695,4 @@ def _plain(number: Any) -> Any:
 
 def _read_by_stream(estimator: PCDensityEstimator) -> tuple:
     """The arguments that ``partial_fit`` of a fitted estimator reads, but for the solver."""
-    return estimator.alpha, estimator.batch_size, estimator.contamination
+    return estimator.alpha, estimator.batch_size, estimator.contamination, estimator.device

@@ -35,6 +35,7 @@ from ..training import (
     train,
 )
 from .columns import chunks
+from .devices import make_backend, resolve_device
 from .encoding import IdentityEncoder, TableEncoder
 from .leaf_choice import Leaf, named_leaves
 from .tables import Table, merged_rows
@@ -101,6 +102,19 @@ class Model:
         nothing = Leaf(Gaussian(), "not in the circuit")
         every = range(self.circuit.n_variables)
         return [Leaf(found[v], "made by hand") if v in found else nothing for v in every]
+
+    def on_device(self, device: str, n_jobs: int | None) -> Model:
+        """Itself or, where its backend computes elsewhere, the same on the device asked for."""
+        device = resolve_device(device, self.program)
+        self.backend.n_jobs = n_jobs
+        if device == self.backend.device:
+            return self
+        backend = make_backend(self.program, self.backend.dtype.name, n_jobs, device)
+        batch = self.open_batch
+        if batch is not None:
+            # What it has computed with the backend before, it computes again.
+            batch = OpenBatch(batch.shown, batch.parameters, batch.state, backend, batch.statistics)
+        return replace(self, backend=backend, open_batch=batch)
 
     def smoothing(self, alpha: float) -> Callable[[float], Statistics]:
         """From the weight of the data to the pseudocount as evidence."""
@@ -229,7 +243,9 @@ def draw_model(
         solver.check_circuit(circuit)
     program = Program(circuit)
     dtype = _dtype(estimator.dtype, program, max(len(X), rows_to_come))
-    backend = make_backend(program, dtype, estimator.n_jobs)
+    device = resolve_device(estimator.device, program)
+    fast = estimator.dtype == "auto"
+    backend = make_backend(program, dtype, estimator.n_jobs, device, tensor_cores=fast)
     rows, row_weight = some_rows(X, weight, PRIOR_ROWS, rng)
     priors = leaf_priors(program, encoder.within_reach(encoder.transform(rows)), row_weight)
     parameters = initial_parameters(program, estimator.init_params, priors, rng)
@@ -326,13 +342,6 @@ def learning_solver(estimator: Any) -> Solver:
     if estimator.solver == "anemone" and learns_parameters(estimator.structure):
         return EM()
     return resolve_solver(estimator.solver)
-
-
-def make_backend(program: Program, dtype: str, n_jobs: int | None) -> Backend:
-    """What computes; numba is loaded here, not with the package."""
-    from ..backends.numba_cpu import NumbaBackend
-
-    return NumbaBackend(program, np.dtype(dtype), n_jobs)
 
 
 @contextmanager

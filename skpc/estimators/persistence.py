@@ -22,8 +22,9 @@ from ..distributions import Distribution, resolve_distribution
 from ..solvers import SCHEDULES, SOLVERS, SolverState
 from ..structures import STRUCTURES
 from ..training import Learnt, OpenBatch
+from .devices import make_backend
 from .encoding import IdentityEncoder, TableEncoder
-from .fitting import Model, make_backend
+from .fitting import Model
 from .row_memory import RowMemory
 from .streaming import Stream
 
@@ -170,7 +171,8 @@ def rebuild_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Mode
         encoder,
         Learnt(parameters, raw, SolverState(**header["state"], arrays=_part(arrays, "state/"))),
         priors,
-        make_backend(program, fitted["dtype"], params.get("n_jobs")),
+        # It moves to another device when it is used: a GPU may not be at hand here.
+        make_backend(program, fitted["dtype"], params.get("n_jobs"), "cpu"),
     )
     if "open_batch" in header:
         model.open_batch = _open_batch(arrays, header["open_batch"], model)

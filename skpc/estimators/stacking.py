@@ -13,7 +13,8 @@ from ..solvers import SolverState
 from ..structures import HCLT, Mixture, Structure
 from ..structures.groups import gaussian_columns
 from ..training import Learnt, TrainingResult
-from .fitting import Begins, Model, draw_model, fit_model, held_out, make_backend
+from .devices import make_backend
+from .fitting import Begins, Model, draw_model, fit_model, held_out
 from .tables import Table
 
 #: Components of the mixture over all continuous columns, at most. On eleven tables 8 and 12 were
@@ -182,7 +183,9 @@ def joined(models: list[Model], weights: np.ndarray) -> Model:
             SolverState(first.learnt.state.step, first.learnt.state.horizon),
         ),
         priors=priors,
-        backend=make_backend(program, first.backend.dtype.name, first.backend.n_jobs),
+        backend=make_backend(
+            program, first.backend.dtype.name, first.backend.n_jobs, first.backend.device
+        ),
         _unit_smoothing=None,
     )
 

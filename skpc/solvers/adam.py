@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..utils.arrays import namespace
 from ..utils.numbers import is_number
 from .gradient import Coordinates, GradientSolver
 from .momentum import check_decay, running_mean
@@ -97,7 +98,9 @@ class Adam(GradientSolver):
         second, squared = running_mean(self.beta_2, squares, _part(state, "second_"), state.share)
         arrays = {f"first_{name}": x for name, x in kept.items()}
         arrays |= {f"second_{name}": x for name, x in squared.items()}
-        ratio = {name: x / (np.sqrt(second[name]) + self.epsilon) for name, x in first.items()}
+        ratio = {
+            name: x / (namespace(x).sqrt(second[name]) + self.epsilon) for name, x in first.items()
+        }
         return Coordinates.from_named(ratio), arrays
 
 

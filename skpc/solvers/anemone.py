@@ -8,6 +8,7 @@ import numpy as np
 
 from ..backends import TopDown
 from ..circuit import Parameters, Statistics
+from ..utils.arrays import full
 from .base import SMALLEST, Solver, mix, unit_flows
 from .momentum import check_decay, with_momentum
 from .schedules import check_steps, scheduled_step
@@ -49,6 +50,7 @@ class Anemone(Solver):
     """
 
     needs_top_down: ClassVar[bool] = True
+    takes_tensors: ClassVar[bool] = True
 
     def __init__(self, step_size=0.9, min_step_size="auto", schedule="cosine", momentum=0.0):
         self.step_size = step_size
@@ -66,8 +68,8 @@ class Anemone(Solver):
         statistics, arrays = with_momentum(self.momentum, state, statistics)
         keep = (1 - step) * top_down.rows, [(1 - step) * t for t in top_down.leaves]
         learn = (
-            np.full(len(top_down.rows), step),
-            [np.full(len(t), step) for t in top_down.leaves],
+            full(top_down.rows, len(top_down.rows), step),
+            [full(t, len(t), step) for t in top_down.leaves],
         )
         new = mix(parameters, keep, learn, statistics)
         return state.advanced(arrays), new

@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..backends import TopDown
+from ..backends.weights import mix_leaves, mix_rows, row_sums
 from ..circuit import Circuit, Parameters, Statistics
+from ..distributions import Distribution
+from ..utils.arrays import by_numpy, full, namespace
 from ..utils.nested_settings import refuse_settings_of_names
 from .schedules import resolve_schedule
 
@@ -79,6 +81,8 @@ class Solver(BaseEstimator, ABC):
     usual_min_step: ClassVar[float] = 0.02
     #: Whether a batch must be the whole data set.
     full_batch: bool = False
+    #: Whether ``update`` takes tensors of torch as well: parameters then stay on a GPU.
+    takes_tensors: ClassVar[bool] = False
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -150,38 +154,23 @@ def mix(
     -------
     Parameters
     """
-    loops = _loops()
     program = parameters.program
-    weights = np.empty_like(parameters.weights)
-    loops.mix_rows(
-        program.segments,
-        parameters.weights,
-        statistics.flows,
-        keep[0],
-        learn[0],
-        SMALLEST,
-        np.zeros(program.n_rows),
-        weights,
-    )
+    weights = mix_rows(program, parameters.weights, statistics.flows, keep[0], learn[0], SMALLEST)
     leaves = []
     for f, mean in enumerate(parameters.leaves):
-        new = np.empty_like(mean)
-        loops.mix_leaves(mean, statistics.leaves[f], keep[1][f], learn[1][f], SMALLEST, new)
-        leaves.append(program.families[f].project(new))
+        new = mix_leaves(mean, statistics.leaves[f], keep[1][f], learn[1][f], SMALLEST)
+        leaves.append(project(program.families[f], new))
     return Parameters(program, weights, leaves)
 
 
-@cache
-def _loops() -> Any:
-    """Compiled loops over parameters: imported when they are needed, with their compiler."""
-    from ..backends.numba_cpu import accumulate
-
-    return accumulate
+def project(family: Distribution, mean: Any) -> Any:
+    """Nearest mean parameters of members, of a tensor too."""
+    return family.project(mean) if family.takes_tensors else by_numpy(family.project, mean)
 
 
 def unit_flows(statistics: Statistics, parameters: Parameters):
     """F̄_n of every unit of every sum (by row) and of every leaf family."""
-    rows = parameters.program.row_sums(statistics.flows)
+    rows = row_sums(parameters.program, statistics.flows)
     return rows, [leaf[:, 0] for leaf in statistics.leaves]
 
 
@@ -194,8 +183,10 @@ def move_towards(parameters: Parameters, statistics: Statistics, step: float) ->
 
 
 def _share(flow, value):
-    return np.where(flow >= SMALLEST, value, 1.0)
+    return namespace(flow).where(flow >= SMALLEST, value, full(flow, len(flow), 1.0))
 
 
 def _inverse(flow, value):
-    return np.divide(value, flow, out=np.zeros_like(flow), where=flow >= SMALLEST)
+    used = flow >= SMALLEST
+    where = namespace(flow).where
+    return where(used, value / where(used, flow, 1.0), 0.0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import ClassVar
 
+from ..utils.arrays import full
 from .base import Solver, mix
 
 
@@ -26,11 +27,12 @@ class EM(Solver):
     """
 
     full_batch = True
+    takes_tensors: ClassVar[bool] = True
 
     def update(self, state, parameters, statistics, top_down):
         """Replace the parameters by what the flows say."""
-        rows = np.ones(parameters.program.n_rows)
-        leaves = [np.ones(len(m)) for m in parameters.leaves]
+        rows = full(parameters.weights, parameters.program.n_rows, 1.0)
+        leaves = [full(m, len(m), 1.0) for m in parameters.leaves]
         nothing = 0.0 * rows, [0.0 * x for x in leaves]
         new = mix(parameters, nothing, (rows, leaves), statistics)
         return state.advanced(), new

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backends import TopDown, log_weight_gradient, renormalise
+from ..backends.weights import row_sums, spread_rows
 from ..circuit import Parameters, Statistics
+from ..utils.arrays import by_numpy, full, namespace
 from ..utils.numbers import is_number
 from .base import Solver, SolverState
 from .schedules import check_steps, whole_step
@@ -52,7 +55,8 @@ class Coordinates(NamedTuple):
 
     def norm(self) -> float:
         """Euclidean length of all together."""
-        return math.hypot(*(float(np.linalg.norm(x)) for x in (self.weights, *self.leaves)))
+        norm = namespace(self.weights).linalg.norm
+        return math.hypot(*(float(norm(x)) for x in (self.weights, *self.leaves)))
 
     def scaled(self, factor: float) -> Coordinates:
         """All times a factor."""
@@ -74,12 +78,12 @@ def gradient(parameters: Parameters, statistics: Statistics) -> Coordinates:
     """
     program, flows = parameters.program, statistics.flows
     if program.circuit.is_tied:
-        use = program.spread_rows(program.row_sums(flows))
+        use = spread_rows(program, row_sums(program, flows))
         weights = flows - use * parameters.weights
     else:
         weights = log_weight_gradient(parameters, flows)
     leaves = [
-        family.unconstrained_gradient(mean, flow[:, 0], flow[:, 1:])
+        by_numpy(family.unconstrained_gradient, mean, flow[:, 0], flow[:, 1:])
         for family, mean, flow in zip(program.families, parameters.leaves, statistics.leaves)
     ]
     return Coordinates(weights, leaves)
@@ -91,21 +95,25 @@ def moved(parameters: Parameters, move: Coordinates) -> Parameters:
     Weights of zero stay zero, and so do probabilities of leaves that are zero or one.
     """
     program = parameters.program
-    weights = parameters.weights * np.exp(_bounded(move.weights))
+    weights = parameters.weights * namespace(move.weights).exp(_bounded(move.weights))
     leaves = [
-        family.project(family.from_unconstrained(family.to_unconstrained(mean) + _bounded(step)))
+        by_numpy(partial(_moved_leaf, family), mean, _bounded(step))
         for family, mean, step in zip(program.families, parameters.leaves, move.leaves)
     ]
     new = Parameters(program, weights, leaves)
     if not program.circuit.is_tied:
         return renormalise(new)
-    total = new.row_sums()
-    new.weights /= program.spread_rows(np.where(total > 0, total, 1.0))
+    total = row_sums(program, weights)
+    new.weights /= spread_rows(program, namespace(total).where(total > 0, total, 1.0))
     return new
 
 
-def _bounded(move: np.ndarray) -> np.ndarray:
-    return np.clip(move, -LARGEST_MOVE, LARGEST_MOVE)
+def _moved_leaf(family, mean, step):
+    return family.project(family.from_unconstrained(family.to_unconstrained(mean) + step))
+
+
+def _bounded(move: Any) -> Any:
+    return namespace(move).clip(move, -LARGEST_MOVE, LARGEST_MOVE)
 
 
 class GradientSolver(Solver):
@@ -114,6 +122,8 @@ class GradientSolver(Solver):
     They have ``step_size``, ``min_step_size``, ``schedule``, ``weight_decay``, ``clipping`` and
     ``sharpness``.
     """
+
+    takes_tensors = True
 
     @property
     def wanted(self):
@@ -189,5 +199,8 @@ class GradientSolver(Solver):
 def _above_uniform(parameters: Parameters) -> np.ndarray:
     """Logarithms of the weights, less those of equal weights; 0 for weights of zero."""
     program, weights = parameters.program, parameters.weights
-    ratio = weights * program.spread_rows(program.row_length.astype(np.float64))
-    return np.log(np.where(weights > 0, ratio, 1.0))
+    ones = full(weights, program.n_rows, 1.0)
+    length = row_sums(program, spread_rows(program, ones))
+    ratio = weights * spread_rows(program, length)
+    xp = namespace(weights)
+    return xp.log(xp.where(weights > 0, ratio, 1.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .base import Solver, move_towards
 from .momentum import check_decay, with_momentum
 from .schedules import check_steps, scheduled_step
@@ -38,6 +40,8 @@ class MiniBatchEM(Solver):
     >>> MiniBatchEM(step_size=0.5)
     MiniBatchEM(step_size=0.5)
     """
+
+    takes_tensors: ClassVar[bool] = True
 
     def __init__(self, step_size=0.9, min_step_size="auto", schedule="cosine", momentum=0.0):
         self.step_size = step_size

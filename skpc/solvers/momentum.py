@@ -44,7 +44,7 @@ def running_mean(
     }
     # The weight that the zeros of the start still have.
     log_start = before.get("log_start_weight", np.zeros(1)) + log_decay
-    correction = -1 / np.expm1(log_start[0])
+    correction = -1 / np.expm1(float(log_start[0]))
     return {name: correction * x for name, x in kept.items()}, kept | {
         "log_start_weight": log_start
     }

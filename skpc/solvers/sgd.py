@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
+from ..backends.weights import row_sums, spread_rows
+from ..utils.arrays import by_numpy, namespace
 from .base import SMALLEST, unit_flows
 from .gradient import Coordinates, GradientSolver
 from .momentum import check_decay, running_mean
@@ -102,10 +105,11 @@ class SGD(GradientSolver):
             return slope
         program, weights = parameters.program, parameters.weights
         rows, flows = unit_flows(statistics, parameters)
-        own = slope.weights - weights * program.spread_rows(program.row_sums(slope.weights))
-        scale = weights * program.spread_rows(np.maximum(rows, top_down.rows))
+        own = slope.weights - weights * spread_rows(program, row_sums(program, slope.weights))
+        larger = namespace(rows).maximum
+        scale = weights * spread_rows(program, larger(rows, top_down.rows))
         leaves = [
-            _natural_gradient(family, mean, leaf, np.maximum(flow, use))
+            by_numpy(partial(_natural_gradient, family), mean, leaf, larger(flow, use))
             for family, mean, leaf, flow, use in zip(
                 program.families,
                 parameters.leaves,
@@ -137,4 +141,6 @@ def _natural_gradient(family, mean, flow, use):
 
 
 def _quotient(value, by):
-    return np.divide(value, by, out=np.zeros_like(value), where=by >= SMALLEST)
+    used = by >= SMALLEST
+    where = namespace(value).where
+    return where(used, value / where(used, by, 1.0), 0.0)

@@ -129,10 +129,16 @@ def train(
     """
     solver.check_circuit(backend.program.circuit)
     monitor = Monitor() if monitor is None else monitor
+    # What parameters are read out by, and what is computed of second derivatives, are arrays.
+    stays = backend.keeps_parameters and solver.takes_tensors and read_out is None
+    stays = stays and not solver.wanted
+    taken, given = (backend.taken, backend.given) if stays else (_same, _same)
     per_epoch = 1 if solver.full_batch else n_batches(source.n_rows, batch_size)
     if state is None:
         state = SolverState(horizon=per_epoch * max_iter)
     state = replace(state, share=1.0, total_weight=source.total_weight).owned_by(solver)
+    state = replace(state, arrays=taken(state.arrays))
+    parameters, smoothing = taken(parameters), taken(smoothing)
     shown = _shown(backend, parameters, read_out)
     result = TrainingResult(shown, parameters, state, max_iter=max_iter)
     best = mark = -np.inf
@@ -141,24 +147,25 @@ def train(
     try:
         for epoch in range(1, max_iter + 1):
             monitor.epoch_begins()
-            record = _epoch(
-                backend,
-                result,
-                source,
-                solver,
-                smoothing,
-                batch_size,
-                validation,
-                rng,
-                epoch,
-                read_out,
-            )
+            with backend.at_work():
+                record = _epoch(
+                    backend,
+                    result,
+                    source,
+                    solver,
+                    smoothing,
+                    batch_size,
+                    validation,
+                    rng,
+                    epoch,
+                    read_out,
+                )
             whole = result.parameters, result.raw, result.state
             result.history.append(record)
             watched = record.train if record.validation is None else record.validation
             if record.validation is not None and (watched > best or epoch == 1):
                 best, best_whole, result.best_epoch = watched, whole, epoch
-            if monitor.epoch_ends(record, result.parameters):
+            if monitor.epoch_ends(record, given(result.parameters)):
                 break
             waited = 0 if watched > mark + tol else waited + 1
             mark = max(mark, watched)
@@ -177,8 +184,16 @@ def train(
         result.parameters, result.raw, _ = best_whole
     else:
         result.best_epoch = len(result.history)
+    alike = result.raw is result.parameters
+    result.parameters = given(result.parameters)
+    result.raw = result.parameters if alike else given(result.raw)
+    result.state = replace(result.state, arrays=given(result.state.arrays))
     monitor.finished()
     return result
+
+
+def _same(thing):
+    return thing
 
 
 def learn_batch(
@@ -237,9 +252,10 @@ def _epoch(
 def _epoch_statistics(backend, result, source, solver, batch_size, rng):
     """Statistics of every batch, each with the parameters of its moment."""
     if solver.full_batch:
-        total = Statistics.zeros(result.parameters.program)
+        total = None
         for X, weight in source.batches(FULL_PASS_ROWS, None):
-            total = total + backend.statistics(result.parameters, X, weight, solver.wanted)
+            part = backend.statistics(result.parameters, X, weight, solver.wanted)
+            total = part if total is None else total + part
         yield total
         return
     for X, weight in source.batches(batch_size, rng):

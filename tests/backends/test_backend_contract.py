@@ -1,6 +1,6 @@
 """The contract that every backend keeps: each circuit and dtype against brute force.
 
-A backend joins by one line in `BACKENDS`.
+A backend joins by one line in `kinds.py`.
 """
 
 from dataclasses import dataclass
@@ -10,20 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Bernoulli, Categorical, Gaussian
 from tests import reference
+from tests.backends.kinds import KINDS, each
 from tests.reference import CIRCUITS, MISSING
 
 BACKENDS = {
-    f"numba-{dtype}": lambda program, dtype=dtype: NumbaBackend(program, dtype)
+    f"{kind}-{dtype}": lambda program, make=make, dtype=dtype: make(program, dtype)
+    for kind, make in KINDS.items()
     for dtype in ("float32", "float64")
 }
 #: Relative error, and absolute error for every unit of weight.
 TOLERANCE = {"float32": (2e-5, 2e-6), "float64": (1e-11, 1e-13)}
 
-every_backend = pytest.mark.parametrize("backend_name", BACKENDS)
+every_backend = pytest.mark.parametrize("backend_name", each(BACKENDS))
 every_circuit = pytest.mark.parametrize("name", CIRCUITS)
 
 
@@ -326,6 +327,19 @@ def test_small_unsigned_codes_outside_the_support_are_impossible(backend_name):
     X[1, 4] = 2
     actual = backend_of(backend_name, parameters).log_likelihood(parameters, X)
     np.testing.assert_array_equal(np.isneginf(actual), [False, True])
+
+
+@every_backend
+@pytest.mark.parametrize("n_states", [200, 256])
+def test_bytes_as_states(backend_name, n_states):
+    a, b = (Input(i, Categorical(n_states), 2) for i in range(2))
+    parameters = reference.make(Circuit(Sum(Product([a, Sum(b, 2)]))))
+    X = np.array([[0, 199], [255, 3], [199, 255], [0, 0]], dtype=np.uint8)
+    backend = backend_of(backend_name, parameters)
+    expected = reference.log_likelihood(parameters, X)
+    np.testing.assert_array_equal(np.isfinite(expected), (n_states > X).all(axis=1))
+    actual = backend.log_likelihood(parameters, X)
+    np.testing.assert_allclose(actual, expected, **tolerance_of(backend_name))
 
 
 @every_backend

@@ -10,6 +10,7 @@ from skpc.circuit.serialise import circuit_from_arrays, circuit_to_arrays
 from skpc.distributions import Bernoulli, Gaussian, MultivariateGaussian
 from skpc.inference import sample
 from skpc.training import initial_parameters, leaf_priors
+from tests.backends.kinds import KINDS, each
 
 
 def mixed_circuit(k=5):
@@ -42,10 +43,11 @@ def problem(request):
     return parameters, X, rng.random(300)
 
 
+@pytest.mark.parametrize("kind", each(KINDS))
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
-def test_values_and_statistics_are_those_of_logarithms(problem, dtype, tolerance):
+def test_values_and_statistics_are_those_of_logarithms(problem, kind, dtype, tolerance):
     parameters, X, weight = problem
-    backend = NumbaBackend(parameters.program, dtype, 2)
+    backend = KINDS[kind](parameters.program, dtype, 2)
     np.testing.assert_allclose(
         backend.log_likelihood(parameters, X), log_domain.log_likelihood(parameters, X),
         rtol=tolerance, atol=tolerance,
@@ -71,14 +73,16 @@ def test_threads_and_neighbours_change_no_bit(problem, dtype):
     )
 
 
-def test_far_rows_are_finite(problem):
+@pytest.mark.parametrize("kind", each(KINDS))
+def test_far_rows_are_finite(problem, kind):
     parameters, X, _ = problem
     far = np.zeros((3, X.shape[1]))
     far[:, 0], far[:, 1] = 1e30, -1e30
     far[1] *= -1
-    scores = NumbaBackend(parameters.program, np.float32).log_likelihood(parameters, far)
+    backend = KINDS[kind](parameters.program, np.float32)
+    scores = backend.log_likelihood(parameters, far)
     assert np.isfinite(scores).all()
-    statistics = NumbaBackend(parameters.program, np.float32).statistics(parameters, far)
+    statistics = backend.statistics(parameters, far)
     assert np.isfinite(statistics.flows).all()
     assert np.isfinite(statistics.leaves[0]).all()
 

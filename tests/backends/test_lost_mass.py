@@ -15,8 +15,15 @@ from skpc.backends.numba_cpu.tiles import LOST_SHARE
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Bernoulli, Categorical, Gaussian
 from tests import reference
+from tests.backends.kinds import KINDS, each
 
 DTYPES = [np.float32, np.float64]
+
+
+@pytest.fixture(params=each(KINDS), scope="module")
+def make(request):
+    """The class of a backend, by default in float32."""
+    return KINDS[request.param]
 
 
 @pytest.fixture
@@ -34,8 +41,8 @@ def slow_rows(monkeypatch):
     return counts
 
 
-def assert_like_brute_force(parameters, X, dtype=np.float32, rtol=3e-5):
-    backend = NumbaBackend(parameters.program, dtype)
+def assert_like_brute_force(make, parameters, X, dtype=np.float32, rtol=3e-5):
+    backend = make(parameters.program, dtype)
     expected = reference.log_likelihood(parameters, X)
     actual = backend.log_likelihood(parameters, X)
     np.testing.assert_array_equal(np.isneginf(actual), np.isneginf(expected))
@@ -61,15 +68,15 @@ def crossed(exponents, share=0.5):
 
 
 @pytest.mark.parametrize("tiny", [3, 12, 20, 30, 34, 36, 37, 38, 44, 50, 200, 300])
-def test_two_crossed_leaves(tiny):
+def test_two_crossed_leaves(make, tiny):
     leaves, weights = crossed([(0, tiny), (tiny, 0)])
     parameters = Parameters.uniform(Program(Circuit(Sum(Product(leaves), weights=weights))))
-    assert_like_brute_force(parameters, np.ones((3, 2)))
+    assert_like_brute_force(make, parameters, np.ones((3, 2)))
 
 
 @pytest.mark.parametrize("tiny", [5, 12, 19, 25, 37, 60])
 @pytest.mark.parametrize("depth", [1, 2, 3, 6])
-def test_a_unit_that_lags_and_catches_up(tiny, depth):
+def test_a_unit_that_lags_and_catches_up(make, tiny, depth):
     """One unit falls behind for some levels until it is lost, then the other one does.
 
     Both end equal, but the stored values hold only the first: no zero shows the loss.
@@ -82,15 +89,15 @@ def test_a_unit_that_lags_and_catches_up(tiny, depth):
         node = Product([leaf, Sum(node, 2, weights=apart)])
     parameters = Parameters.uniform(Program(Circuit(Sum(node))))
     X = np.ones((2, 2 * depth))
-    assert_like_brute_force(parameters, X)
+    assert_like_brute_force(make, parameters, X)
     expected = depth * np.log(10.0**-tiny)
-    actual = NumbaBackend(parameters.program).log_likelihood(parameters, X)
+    actual = make(parameters.program).log_likelihood(parameters, X)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("top", ["dense", "mixing", "kronecker"])
 @pytest.mark.parametrize("tiny", [10, 20, 30, 36, 38, 45, 80])
-def test_crossings_below_every_kind_of_sum(top, tiny):
+def test_crossings_below_every_kind_of_sum(make, top, tiny):
     """Four leaves, crossed in pairs, and the pairs crossed again."""
     t = 10.0**-tiny
     pairs = []
@@ -107,12 +114,12 @@ def test_crossings_below_every_kind_of_sum(top, tiny):
         else:
             pairs.append(Sum(Product([a, b]), 2, weights=weights))
     parameters = Parameters.uniform(Program(Circuit(Sum(Product(pairs)))))
-    assert_like_brute_force(parameters, np.ones((2, 4)))
+    assert_like_brute_force(make, parameters, np.ones((2, 4)))
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), spread=st.sampled_from([5.0, 20.0, 60.0]))
-def test_circuits_with_parameters_of_all_magnitudes(seed, spread):
+def test_circuits_with_parameters_of_all_magnitudes(make, seed, spread):
     """Weights and states from 10^-spread to one, in random circuits of every kind of node."""
     rng = np.random.default_rng(seed)
     circuit = reference.random_circuit(rng, n_variables=int(rng.integers(2, 6)))
@@ -130,19 +137,19 @@ def test_circuits_with_parameters_of_all_magnitudes(seed, spread):
         states = stretched(family.probabilities(parameters.leaves[f]))
         parameters.leaves[f] = family.mean_from_probabilities(states)
     X = reference.random_rows(circuit, rng, 20, missing=0.1)
-    assert_like_brute_force(parameters, X)
+    assert_like_brute_force(make, parameters, X)
 
 
 # -- extreme cells ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_cells_far_out_are_finite_and_ordered(dtype):
+def test_cells_far_out_are_finite_and_ordered(make, dtype):
     parameters = reference.make("mixed_families", seed=2)
     X = np.full((7, 5), np.nan)
     X[:, 1:3] = 0.0
     X[:, 0] = [0.0, 10.0, 1e3, 1e6, 1e15, 1e30, 1e100]
-    actual = NumbaBackend(parameters.program, dtype).log_likelihood(parameters, X)
+    actual = make(parameters.program, dtype).log_likelihood(parameters, X)
     assert np.isfinite(actual).all()
     assert (np.diff(actual) < 0).all()
     expected = reference.log_likelihood(parameters, X)
@@ -150,12 +157,12 @@ def test_cells_far_out_are_finite_and_ordered(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_flows_of_cells_far_out_are_shares(dtype):
+def test_flows_of_cells_far_out_are_shares(make, dtype):
     parameters = reference.make("mixed_families", seed=2)
     X = np.zeros((4, 5))
     X[:, 0] = [1e6, -1e6, 1e30, -1e30]
     X[:, 3] = [1e30, 1e6, -1e30, 3.0]
-    backend = NumbaBackend(parameters.program, dtype)
+    backend = make(parameters.program, dtype)
     root = parameters.program.circuit.root
     for row in X[:, None]:
         for actual in (
@@ -169,14 +176,14 @@ def test_flows_of_cells_far_out_are_shares(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_squares_beyond_float64_stay_finite(dtype):
+def test_squares_beyond_float64_stay_finite(make, dtype):
     """Many cells at the largest number: their exponents add up beyond the range of float64."""
     leaf = [Input(i, Gaussian(variance_floor=1e-8), 2) for i in range(4)]
     circuit = Circuit(Sum([Product(leaf), Product([Sum(leaf[0], 2), *leaf[1:]])]))
     parameters = reference.make(circuit)
     parameters.leaves[0][:] = [[0.0, 1e-8]] * 8
     X = np.full((1, 4), 1e150)
-    backend = NumbaBackend(parameters.program, dtype)
+    backend = make(parameters.program, dtype)
     assert np.isfinite(backend.log_likelihood(parameters, X)).all()
     statistics = backend.statistics(parameters, X)
     # All units are alike, and so far out a weight is below the rounding of log p.
@@ -189,7 +196,7 @@ def test_squares_beyond_float64_stay_finite(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_structural_zeros_are_zeros_and_nothing_is_nan(dtype):
+def test_structural_zeros_are_zeros_and_nothing_is_nan(make, dtype):
     """A left-to-right chain that some rows cannot follow."""
     leaf = [Input(i, Categorical(3), 3, mean=np.eye(3)) for i in range(4)]
     forward = [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]
@@ -199,7 +206,7 @@ def test_structural_zeros_are_zeros_and_nothing_is_nan(dtype):
     circuit = Circuit(Sum(node, weights=[1.0, 0.0, 0.0]))
     parameters = Parameters.uniform(Program(circuit))
     X = reference.all_states(circuit)
-    backend = NumbaBackend(parameters.program, dtype)
+    backend = make(parameters.program, dtype)
     actual = backend.log_likelihood(parameters, X)
     steps = np.diff(X, axis=1)
     possible = (X[:, 0] == 0) & ((steps == 0) | (steps == 1)).all(axis=1)
@@ -217,36 +224,36 @@ def test_structural_zeros_are_zeros_and_nothing_is_nan(dtype):
 # -- ordinary rows stay fast --------------------------------------------------------------------
 
 
-def test_ordinary_rows_never_take_the_slow_path(slow_rows):
+def test_ordinary_rows_never_take_the_slow_path(make, slow_rows):
     for name in reference.CIRCUITS:
         parameters = reference.make(name)
         X = reference.random_rows(parameters.program.circuit, np.random.default_rng(1), 50)
-        backend = NumbaBackend(parameters.program)
+        backend = make(parameters.program)
         backend.log_likelihood(parameters, X)
         backend.statistics(parameters, X)
     assert slow_rows == []
 
 
-def test_only_damaged_rows_take_the_slow_path(slow_rows):
+def test_only_damaged_rows_take_the_slow_path(make, slow_rows):
     leaves, weights = crossed([(0, 50), (50, 0)])
     parameters = Parameters.uniform(Program(Circuit(Sum(Product(leaves), weights=weights))))
     X = np.ones((200, 2))
     X[::50, 0] = 0.0  # the second unit alone answers: in range
     X[5] = np.nan
-    backend = NumbaBackend(parameters.program)
+    backend = make(parameters.program)
     backend.log_likelihood(parameters, X)
     backend.statistics(parameters, X)
     assert slow_rows == [195, 195]
 
 
 @pytest.mark.parametrize("n_units", [1, 8])
-def test_a_chain_of_1359_variables_scores_in_float32(slow_rows, n_units):
+def test_a_chain_of_1359_variables_scores_in_float32(make, slow_rows, n_units):
     circuit = reference.chain(1359, n_units)
     parameters = reference.random_parameters(Program(circuit), np.random.default_rng(0))
     rng = np.random.default_rng(1)
     X = rng.integers(0, 2, (40, 1359)).astype(float)
     X[rng.random(X.shape) < 0.05] = np.nan
-    backend = NumbaBackend(parameters.program)
+    backend = make(parameters.program)
     actual = backend.log_likelihood(parameters, X)
     statistics = backend.statistics(parameters, X)
     assert sum(slow_rows) == 0
@@ -259,11 +266,11 @@ def test_a_chain_of_1359_variables_scores_in_float32(slow_rows, n_units):
     np.testing.assert_allclose(statistics.flows, exact.flows, rtol=2e-4, atol=1e-4)
 
 
-def test_a_chain_of_1359_gaussians_scores_in_float32(slow_rows):
+def test_a_chain_of_1359_gaussians_scores_in_float32(make, slow_rows):
     circuit = reference.chain(1359, 4, lambda i, k: Input(i, Gaussian(), k))
     parameters = reference.random_parameters(Program(circuit), np.random.default_rng(0))
     X = np.random.default_rng(1).standard_normal((20, 1359))
-    actual = NumbaBackend(parameters.program).log_likelihood(parameters, X)
+    actual = make(parameters.program).log_likelihood(parameters, X)
     assert sum(slow_rows) == 0
     np.testing.assert_allclose(actual, log_domain.log_likelihood(parameters, X), rtol=1e-6)
 

@@ -98,7 +98,7 @@ OUT_OF_RANGE = [
     ("structure_rows", 0), ("structure_rows", "all"),
     ("contamination", 0), ("contamination", 0.6), ("contamination", "few"),
     ("contamination", np.nan), ("contamination", None),
-    ("device", "cuda"), ("device", None),
+    ("device", None), ("device", 0),
     ("dtype", "float16"), ("dtype", np.float32),
     ("n_jobs", 0), ("n_jobs", 1.5),
     ("random_state", "zero"), ("random_state", -1), ("random_state", 1.5),
@@ -146,6 +146,9 @@ SETTINGS = {
         {"structure": HCLT(max_rows=0)}, "max_rows=0 must be 'auto', None or an integer"),
     "structure with a truth as rows": (
         {"structure": HCLT(max_rows=True)}, "max_rows=True must be 'auto', None or an integer"),
+    "unknown device": (
+        {"device": "gpu"}, "device='gpu' is not known; use 'auto', 'cpu', 'cuda' or 'cuda:1'"),
+    "device without a number": ({"device": "cuda:"}, "device='cuda:' is not known"),
     "unknown solver": (
         {"solver": "adamm"}, r"solver='adamm' is not known; use one of \['adam', 'anemone', 'em'"),
     "step of zero": ({"solver": Anemone(0)}, r"step_size=0 must be a number in \(0, 1\]"),
@@ -239,7 +242,8 @@ def test_a_setting_that_cannot_work_is_refused_before_work_begins(case, method):
     assert_refused(make(**params), lambda m: getattr(m, method)(X), ValueError, message)
 
 
-@pytest.mark.parametrize("case", [case for case in SETTINGS if "categor" not in case])
+# Scoring reads the device too.
+@pytest.mark.parametrize("case", [c for c in SETTINGS if not ("categor" in c or "device" in c)])
 def test_a_setting_that_cannot_work_leaves_the_earlier_fit(fitted, case):
     params, message = SETTINGS[case]
     before = fitted.score_samples(X)

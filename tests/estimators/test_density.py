@@ -306,7 +306,7 @@ def test_bad_categorical_features(table, named, message):
 @pytest.mark.parametrize("params", [
     {"solver": "adamm"}, {"structure": "tree"}, {"solver": Anemone(step_size=2)},
     {"n_components": 0}, {"batch_size": 0}, {"alpha": -1}, {"validation_fraction": 1.0},
-    {"dtype": "float16"}, {"device": "cuda"}, {"structure": HCLT(n_components=0)},
+    {"dtype": "float16"}, {"device": "gpu"}, {"structure": HCLT(n_components=0)},
 ], ids=repr)  # fmt: skip
 def test_bad_settings_are_refused_by_name(table, params):
     ((name, value),) = params.items()

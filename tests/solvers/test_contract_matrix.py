@@ -19,6 +19,7 @@ from skpc.solvers import SOLVERS, SolverState, resolve_solver
 from skpc.structures import HCLT, Mixture
 from skpc.training import initial_parameters, leaf_priors
 from skpc.training.loop import learn_batch
+from tests.backends.kinds import KINDS, needs_torch
 
 N_REGIONS, N_ROWS, N_UPDATES = 3, 40, 6
 
@@ -173,3 +174,21 @@ def test_a_batch_that_says_nothing_changes_nothing(solver, given, nothing):
     ((_, parameters),) = learnt(solver, given, 1, parameters, state, **changed)
     assert_sound(parameters)
     assert log_likelihood(given, parameters) > before - 0.2
+
+
+@needs_torch
+def test_torch_updates_as_numba_does(solver, given):
+    """On tensors where the solver takes them: parameters stay on the device then."""
+    program = given.start.program
+    backend = KINDS["torch"](program, np.float64)
+    start, state = given.start, SolverState(horizon=3)
+    if solver.takes_tensors:
+        start = backend.taken(start)
+    other = given._replace(backend=backend)
+    pairs = zip(learnt(solver, given, 3), learnt(solver, other, 3, start, state), strict=True)
+    for (_, expected), (_, actual) in pairs:
+        assert isinstance(actual.weights, np.ndarray) is not solver.takes_tensors
+        actual = backend.given(actual)
+        np.testing.assert_allclose(actual.weights, expected.weights, rtol=1e-9, atol=1e-10)
+        for mine, true in zip(actual.leaves, expected.leaves, strict=True):
+            np.testing.assert_allclose(mine, true, rtol=1e-8, atol=1e-8)

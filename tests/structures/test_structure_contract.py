@@ -13,6 +13,7 @@ from skpc import PCDensityEstimator
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Input, Product, circuit_to_arrays
 from skpc.distributions import Bernoulli, Categorical, Gaussian
+from skpc.solvers import Anemone, SolverState
 from skpc.structures import (
     HCLT,
     PD,
@@ -24,7 +25,9 @@ from skpc.structures import (
     Quad,
     resolve_structure,
 )
+from skpc.training.loop import learn_batch
 from tests import reference
+from tests.backends.kinds import KINDS, needs_torch
 
 #: Every structure by its name, and settings that make other circuits.
 MADE = {name: resolve_structure(name) for name in sorted(STRUCTURES)} | {
@@ -248,3 +251,31 @@ def test_names_make_estimators(name, fitted):
     np.testing.assert_array_equal(
         model.score_samples(binary()), fitted(name).score_samples(binary())
     )
+
+
+# -- the same on every backend ------------------------------------------------------------------
+
+
+@needs_torch
+@every_structure
+def test_torch_computes_the_same(name):
+    """Scores, flows and an update: equal to numba in float64, and nearly so in float32."""
+    parameters = reference.make(build(name, binary()), seed=2)
+    program = parameters.program
+    X = binary()
+    X[np.random.default_rng(1).random(X.shape) < 0.1] = np.nan
+    exact = NumbaBackend(program, np.float64, 1)
+    expected = exact.statistics(parameters, X)
+    for dtype, tolerance in ((np.float64, 1e-10), (np.float32, 1e-4)):
+        backend = KINDS["torch"](program, dtype)
+        scores = backend.log_likelihood(parameters, X)
+        np.testing.assert_allclose(scores, exact.log_likelihood(parameters, X), atol=tolerance)
+        actual = backend.statistics(parameters, X)
+        np.testing.assert_allclose(actual.flows, expected.flows, atol=tolerance)
+        for mine, other in zip(actual.leaves, expected.leaves, strict=True):
+            np.testing.assert_allclose(mine, other, atol=tolerance)
+        (_, one), (_, other) = (
+            learn_batch(backend, parameters, SolverState(horizon=5), Anemone(), statistics, None)
+            for statistics in (actual, expected)
+        )
+        np.testing.assert_allclose(one.weights, other.weights, atol=tolerance)

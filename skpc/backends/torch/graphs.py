@@ -1,0 +1,146 @@
+"""Passes that are recorded once as a CUDA graph and then replayed.
+
+Small and medium circuits are bound by launches of kernels: a level of an HCLT takes about twenty of
+them each way, a graph takes one for all. It reads and writes the memory of its recording, so what
+is new in a batch is copied there. Full batches and the ragged last one have a graph each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .leaves import GivenLeaves
+from .passes import Passes
+from .workspace import Model, Totals
+
+#: Recordings that are kept; passes of other sizes run as they are.
+MOST_GRAPHS = 4
+
+
+def record(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[], None], Any]:
+    """A function that runs the same operations on the same memory again, and their result.
+
+    ``run`` is called twice: libraries ask for memory at their first call, which cannot be recorded.
+    """
+    with torch.cuda.device(device):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            run()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = run()
+    return graph.replay, result
+
+
+class Recording(NamedTuple):
+    """A recorded pass, and where it reads its cells and row weights and leaves its result."""
+
+    replay: Callable[[], None]
+    cells: list[Any]
+    row_weight: torch.Tensor
+    result: tuple[torch.Tensor, torch.Tensor]
+
+
+class RecordedPasses(Passes):
+    """Passes that learn are recorded at the second one of a size, and replayed from then on.
+
+    Groups of columns are computed by their families on the CPU, which cannot be recorded.
+    """
+
+    def __init__(self, *given) -> None:
+        super().__init__(*given)
+        self.possible = not any(isinstance(leaf, GivenLeaves) for leaf in self.leaves)
+        self.forget()
+
+    def forget(self) -> None:
+        super().forget()
+        self._recordings: dict[int, Recording] = {}
+        self._seen: set[int] = set()
+        self._model: Model | None = None
+        self._source: Model | None = None
+        self._totals: Totals | None = None
+
+    @torch.inference_mode()
+    def learn(self, model: Model, X: np.ndarray, weight: np.ndarray, totals: Totals):
+        n = len(X)
+        if not self.possible or (n not in self._recordings and not self._is_worth(n)):
+            return super().learn(model, X, weight, totals)
+        self._load(model, totals)
+        cells = self.cells(model, X)
+        if n not in self._recordings:
+            self._recordings[n] = self._record(n, cells)
+        known = self._recordings[n]
+        for mine, new in zip(known.cells, cells, strict=True):
+            _copy(mine, new)
+        known.row_weight.copy_(torch.from_numpy(weight))
+        known.replay()
+        for total, part in zip(_tensors(totals), _tensors(self._totals), strict=True):
+            total.add_(part)
+            part.zero_()
+        log_likelihood, bound = known.result
+        return log_likelihood.clone(), bound.clone()
+
+    def _is_worth(self, n: int) -> bool:
+        """Whether a pass of this size came before, and there is room for one more recording."""
+        again = n in self._seen
+        self._seen.add(n)
+        return again and len(self._recordings) < MOST_GRAPHS
+
+    def _load(self, model: Model, totals: Totals) -> None:
+        """Copy a model to where the recordings read it; it is the same for the passes of a call."""
+        if self._model is None:
+            self._model = _like(model)
+            self._totals = _like(totals)
+            for part in _tensors(self._totals):
+                part.zero_()
+        if self._source is not model:
+            _copy(self._model, model)
+            self._source = model
+
+    def _record(self, n: int, cells: list[Any]) -> Recording:
+        model, totals = self._model, self._totals
+        assert model is not None and totals is not None
+        mine = [_like(cell) for cell in cells]
+        # Rows without weight add nothing while the pass is tried.
+        row_weight = torch.zeros(n, dtype=self.dtype, device=self.device)
+        # The memory of the usual passes, whose views change their size.
+        space = copy(self.workspace(n))
+
+        def run():
+            return self.up_and_down(space, model, mine, row_weight, totals, None)
+
+        replay, result = record(run, self.device)
+        return Recording(replay, mine, row_weight, result)
+
+
+def _tensors(thing: Any) -> list[torch.Tensor]:
+    """All tensors of a structure, in order."""
+    if isinstance(thing, torch.Tensor):
+        return [thing]
+    parts = thing.values() if isinstance(thing, dict) else thing
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def _like(thing: Any) -> Any:
+    """A copy of a structure with tensors of its own."""
+    if isinstance(thing, torch.Tensor):
+        return thing.clone()
+    if isinstance(thing, dict):
+        return {key: _like(part) for key, part in thing.items()}
+    parts = [_like(part) for part in thing]
+    if isinstance(thing, list):
+        return parts
+    return type(thing)(*parts) if hasattr(thing, "_fields") else tuple(parts)
+
+
+def _copy(mine: Any, new: Any) -> None:
+    """Copy the tensors of one structure into those of another."""
+    for here, there in zip(_tensors(mine), _tensors(new), strict=True):
+        here.copy_(there)

@@ -1,0 +1,50 @@
+"""Numpy's functions for numpy arrays, torch's for its tensors, whichever a caller has.
+
+Solvers are written once for both. Torch is never imported here: whoever has a tensor has done so.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def namespace(array: Any) -> Any:
+    """The module whose functions take the array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpc.utils.arrays import namespace
+    >>> namespace(np.zeros(2)).__name__
+    'numpy'
+    """
+    return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]
+
+
+def as_floats(x: Any) -> Any:
+    """A tensor as it is, anything else as an array of float64."""
+    is_tensor = type(x).__module__.partition(".")[0] == "torch"
+    return x if is_tensor else np.asarray(x, dtype=np.float64)
+
+
+def full(like: Any, n: int, value: float) -> Any:
+    """``n`` equal numbers, as the array is: of its library, precision and device."""
+    return np.full(n, value) if isinstance(like, np.ndarray) else like.new_full((n,), value)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """The array as numpy's."""
+    return array if isinstance(array, np.ndarray) else array.detach().cpu().numpy()
+
+
+def by_numpy(function: Callable[..., np.ndarray], *arrays: Any) -> Any:
+    """A function of numpy arrays applied to any, the result where the first one was."""
+    first = arrays[0]
+    if isinstance(first, np.ndarray):
+        return function(*arrays)
+    result = function(*map(to_numpy, arrays))
+    return sys.modules["torch"].from_numpy(np.ascontiguousarray(result)).to(first.device)

@@ -1,0 +1,23 @@
+"""The backends that keep one contract; a new one joins by one line in `KINDS`."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from skpc.backends.numba_cpu import NumbaBackend
+
+
+def torch_backend(program, dtype="float32", n_jobs=1):
+    """On the CPU; waking threads takes longer than the work of a test."""
+    from skpc.backends.torch import TorchBackend
+
+    return TorchBackend(program, dtype, n_jobs)
+
+
+KINDS = {"numba": NumbaBackend, "torch": torch_backend}
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+
+
+def each(names):
+    """Parameters of a test, those of torch skipped where there is none."""
+    return [pytest.param(n, marks=needs_torch if n.startswith("torch") else ()) for n in names]
