@@ -99,6 +99,8 @@ class Backend(ABC):
     ) -> Statistics:
         """Sums of flows and leaf statistics over the rows, and what is ``wanted`` beside them.
 
+        In arrays of the caller, who may write over them.
+
         Parameters
         ----------
         parameters : Parameters

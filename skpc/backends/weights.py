@@ -44,7 +44,7 @@ def mix_rows(
         from .torch.weights import rows_of
 
         return rows_of(program, weights.device).mixed(weights, flows, keep, learn, smallest)
-    from .numba_cpu.accumulate import mix_rows
+    from .numba_cpu.updates import mix_rows
 
     new = np.empty_like(weights)
     zeros = np.zeros(program.n_rows)
@@ -67,7 +67,7 @@ def mix_leaves(mean: Any, flows: Any, keep: Any, learn: Any, smallest: float) ->
         total = (keep + learn * flows[:, 0])[:, None]
         new = (keep[:, None] * mean + learn[:, None] * flows[:, 1:]) / total
         return new.where(total >= smallest, mean)
-    from .numba_cpu.accumulate import mix_leaves
+    from .numba_cpu.updates import mix_leaves
 
     new = np.empty_like(mean)
     mix_leaves(mean, flows, keep, learn, smallest, new)

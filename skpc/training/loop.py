@@ -255,7 +255,10 @@ def _epoch_statistics(backend, result, source, solver, batch_size, rng):
         total = None
         for X, weight in source.batches(FULL_PASS_ROWS, None):
             part = backend.statistics(result.parameters, X, weight, solver.wanted)
-            total = part if total is None else total + part
+            if total is None:
+                total = part
+            else:
+                total += part
         yield total
         return
     for X, weight in source.batches(batch_size, rng):

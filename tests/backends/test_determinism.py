@@ -3,16 +3,17 @@
 import multiprocessing
 import pickle
 import threading
+import time
 
 import joblib
 import numpy as np
 import pytest
 
 from skpc.backends import log_domain
-from skpc.backends.numba_cpu import NumbaBackend
+from skpc.backends.numba_cpu import NumbaBackend, learning
 from skpc.backends.numba_cpu.lanes import allowed_threads, run_lanes
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
-from skpc.distributions import Bernoulli
+from skpc.distributions import Bernoulli, Gaussian, MultivariateGaussian
 from tests import reference
 
 DTYPES = ["float32", "float64"]
@@ -139,6 +140,73 @@ def test_a_forked_process_goes_on_with_threads_of_its_own():
         child.join()
 
 
+@pytest.fixture
+def many_lanes(monkeypatch):
+    """Small circuits are learnt in one lane, for they would not gain from more."""
+    monkeypatch.setattr(learning, "LANE_WORK", 1)
+    monkeypatch.setattr(learning, "PART_NUMBERS", 64)
+
+
+def with_groups():
+    """Two components over a pair of columns and one more."""
+    pair, single = MultivariateGaussian(2), Gaussian()
+    products = [Product([Input((0, 1), pair, 2), Input(2, single, 2)]) for _ in range(2)]
+    return Program(Circuit(Sum([Sum(product, 2) for product in products])))
+
+
+@pytest.mark.parametrize("together", [1, 1 << 18])
+@pytest.mark.parametrize("name", ["tree", "kronecker", "groups"])
+def test_lanes_of_several_threads_add_up_to_the_same_bits(name, together, monkeypatch, many_lanes):
+    monkeypatch.setattr(learning, "PIECE_NUMBERS", together)
+    if name == "groups":
+        parameters = reference.random_parameters(with_groups(), np.random.default_rng(0))
+        X = np.random.default_rng(1).standard_normal((3000, 3))
+    else:
+        parameters, X = problem(name)
+    used = []
+    run = learning.run_lanes
+
+    def counted(tasks, n_threads, **others):
+        used.append(n_threads)
+        run(tasks, n_threads, **others)
+
+    monkeypatch.setattr(learning, "run_lanes", counted)
+    found = [
+        bits(NumbaBackend(parameters.program, n_jobs=n).statistics(parameters, X))
+        for n in (1, 2, 3, 2)
+    ]
+    assert max(used) == 3
+    assert len(set(found)) == 1
+
+
+def test_parameters_that_cannot_be_packed_end_the_waiting_threads(monkeypatch, many_lanes):
+    parameters, X = problem()
+    backend = NumbaBackend(parameters.program, n_jobs=3)
+    expected = bits(backend.statistics(parameters, X))
+
+    def fails(model):
+        raise MemoryError("packing")
+
+    with monkeypatch.context() as spoilt, pytest.raises(MemoryError, match="packing"):
+        spoilt.setattr(backend._packer, "fill", fails)
+        backend.statistics(parameters, X)
+    assert bits(backend.statistics(parameters, X)) == expected
+
+
+def test_threads_that_waited_long_sleep_until_they_are_told(monkeypatch, many_lanes):
+    parameters, X = problem()
+    backend = NumbaBackend(parameters.program, n_jobs=3)
+    expected = bits(backend.statistics(parameters, X))
+    fill = backend._packer.fill
+
+    def slow(model):
+        time.sleep(0.2)
+        fill(model)
+
+    monkeypatch.setattr(backend._packer, "fill", slow)
+    assert bits(backend.statistics(parameters, X)) == expected
+
+
 def test_a_used_backend_can_be_pickled():
     parameters, X = problem("kronecker", 50)
     backend = NumbaBackend(parameters.program, "float64", n_jobs=1)
@@ -185,21 +253,6 @@ def test_what_tasks_wait_for_is_cancelled_when_it_cannot_come():
     with pytest.raises(KeyboardInterrupt):
         run_lanes([lambda: None, lambda: over.wait(60)], 2, first=fails, cancel=over.set)
     assert over.is_set()
-
-
-def test_parameters_that_cannot_be_packed_end_the_waiting_threads(monkeypatch):
-    parameters, X = problem()
-    backend = NumbaBackend(parameters.program, n_jobs=2)
-    expected = bits(backend.statistics(parameters, X))
-
-    def fails(model):
-        raise MemoryError("packing")
-
-    monkeypatch.setattr(backend._packer, "fill", fails)
-    with pytest.raises(MemoryError, match="packing"):
-        backend.statistics(parameters, X)
-    monkeypatch.undo()
-    assert bits(backend.statistics(parameters, X)) == expected
 
 
 def test_an_error_leaves_the_backend_usable(monkeypatch):

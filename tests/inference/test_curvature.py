@@ -27,6 +27,12 @@ def test_the_trace_is_a_mean_and_the_sum_of_the_diagonal():
     assert trace == pytest.approx(twice) == pytest.approx(weighted)
 
 
+def test_rows_without_weight_have_no_curvature():
+    backend, parameters, X = problem()
+    for rows, weight in ((X[:0], None), (X, np.zeros(len(X)))):
+        assert hessian_trace(backend, parameters, rows, weight) == 0
+
+
 def test_the_gradient_is_the_difference_of_traces():
     backend, parameters, X = problem()
     found = sharpness_gradient(backend, parameters, X)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...circuit import Program, Statistics
+from ...circuit import Parameters, Program, Statistics
 from ..log_curvature import LARGEST
 from .columns import (
     CHILD,
@@ -37,7 +37,6 @@ from .curvature_tiles import (
     SOLE,
     curve_tiles,
 )
-from .merged import Factors, merged_factors
 from .plan import MergedTables, Plan, make_plan
 from .rows import group_flows
 from .simd import PANEL
@@ -167,7 +166,7 @@ class CurvaturePass:
     def __init__(self, bench: CurvatureBench, model: Any, wanted: tuple[str, ...], n_lanes) -> None:
         self.bench, self.model, self.wanted = bench, model, wanted
         self._factors = [
-            merged_factors(g, model.parameters, model.probabilities[g.family], values)
+            _factors_of(g, model.parameters, model.probabilities[g.family], values)
             for g, values in zip(bench.plan.merged, model.merged, strict=True)
         ]
         plan, n_weights = bench.plan, len(model.parameters.weights)
@@ -195,7 +194,7 @@ class CurvaturePass:
     def learn_tiles(
         self, lane, X, data, n_tiles, panels, lost, log_likelihood, bound, weights, edges, leaf_out
     ) -> None:
-        """The tiles of a lane; arguments as for ``tiles.learn_tiles``."""
+        """The tiles of one lane, with its rows, data, weights and accumulators."""
         families, model, bench = self.model.parameters.program.families, self.model, self.bench
         roots = np.sqrt(weights)
         more_data = np.zeros_like(data[1])
@@ -229,7 +228,7 @@ class CurvaturePass:
         """Add up the lanes, times the unit of the weights; nothing, and False, after overflow."""
         edges = [lanes.sum(axis=0, dtype=np.float64) for lanes in self._edges]
         leaves = [lanes.sum(axis=0) for lanes in self._leaves]
-        groups = list(self._groups.values())
+        groups = [self._groups[lane] for lane in sorted(self._groups)]
         for lanes in (*self._edges, *self._leaves):
             lanes[...] = 0
         self._groups = {}
@@ -246,7 +245,7 @@ class CurvaturePass:
         """Put what was summed into the statistics.
 
         ``read_leaves`` turns sums as the kernels count them into one array a family; see
-        ``NumbaBackend``.
+        ``Learner``.
         """
         with_squares, with_gradient = self._with
         squares, second = self.edges
@@ -316,3 +315,21 @@ def _add_merged_second(
 
 def _add_edges(group: MergedTables, edges: np.ndarray, out: np.ndarray) -> None:
     np.add.at(out, group.weight_index, edges.reshape(len(group.sums), -1))
+
+
+class Factors(NamedTuple):
+    """W (n, height, width), T (n, width, states + 1) and M = W T of a group."""
+
+    weights: np.ndarray
+    tables: np.ndarray
+    values: np.ndarray
+
+
+def _factors_of(
+    group: MergedTables, parameters: Parameters, probability: np.ndarray, values: np.ndarray
+) -> Factors:
+    """The matrices of a group."""
+    tables = np.ones((len(group.sums), group.width, group.states + 1))
+    tables[:, :, :-1] = probability.T[group.unit_index]
+    weights = parameters.weights[group.weight_index]
+    return Factors(weights.reshape(len(group.sums), group.height, group.width), tables, values)

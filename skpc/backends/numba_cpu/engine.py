@@ -74,6 +74,8 @@ class NumbaBackend(Backend):
         for start in range(0, len(X), step):
             rows = X[start : start + step]
             out[start : start + step] = self._score(model, rows)
+        if model is not parameters:
+            self._packer.take_back(model)
         return out
 
     def statistics(
@@ -87,9 +89,9 @@ class NumbaBackend(Backend):
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
         if weight.shape != (len(X),):
             raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
-        if not weight.any():
-            return Statistics.zeros(self.program)
         model = self._packer.packed(parameters)
+        if not wanted and not weight.any():
+            return Statistics.zeros(self.program)
         curve = None
         if wanted:
             from .curvature import CurvaturePass

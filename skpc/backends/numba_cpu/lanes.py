@@ -13,7 +13,7 @@ import joblib
 Task = Callable[[], None]
 #: No machine needs more.
 MAX_THREADS = 256
-#: Most lanes, hence threads, that one batch is cut into.
+#: Most lanes, hence threads, that rows to learn from are cut into at once.
 MAX_LANES = 16
 
 
@@ -96,8 +96,9 @@ def run_lanes(
     errors: list[BaseException | None] = []
     try:
         for i in range(1, n_threads):
-            workers.append(_worker())
-            workers[-1].give(partial(share, i))
+            worker = _worker()
+            worker.give(partial(share, i))
+            workers.append(worker)
         if first is not None:
             first()
         share(0)

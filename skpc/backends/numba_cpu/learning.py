@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
@@ -12,13 +13,14 @@ import numpy as np
 from ...circuit import Program, Statistics
 from .. import log_curvature
 from .accumulate import add_lanes, add_rows
+from .handover import announce
 from .lanes import MAX_LANES, allowed_threads, cuts, run_lanes
 from .merged import unpack_merged
 from .packing import Packed, Packer
 from .plan import make_plan
 from .rows import encode_rows, group_flows
 from .simd import PANEL
-from .tiles import LOST_SHARE, announce, learn_tiles
+from .tiles import LOST_SHARE, learn_tiles
 from .workspace import Bench
 
 #: Least rows times weights of a lane: below it waking a thread costs more than it saves.
@@ -108,7 +110,7 @@ class Learner:
             numbers = (bench.plan.n_codes + bench.plan.n_data) * tile * -(-n_tiles // n_lanes)
             together = max(1, PIECE_NUMBERS // max(1, numbers))
         groups: list[list[np.ndarray]] = [[]] * n_lanes
-        ready = np.zeros(1, dtype=np.int64)
+        ready, told = np.zeros(1, dtype=np.int64), threading.Event()
 
         def piece(first: int, last: int) -> None:
             begin = ends[first] * tile
@@ -131,7 +133,8 @@ class Learner:
                 )
             else:
                 with bench.workspace(panels) as space:
-                    learn_tiles(
+                    learn = partial(
+                        learn_tiles,
                         bench.tables,
                         model.arrays,
                         data,
@@ -148,19 +151,25 @@ class Learner:
                         leaf_out[first:last],
                         ready,
                     )
+                    while not learn():
+                        told.wait()
             if bench.plan.group_leaves:
                 groups[first] = group_flows(bench.plan, families, model.members, X[rows], data)
 
+        def tell(value: int) -> None:
+            announce(ready, value)
+            told.set()
+
         def fill() -> None:
             self._packer.fill(model)
-            announce(ready, 1)
+            tell(1)
 
         tasks = [
             partial(piece, i, min(i + together, last))
             for first, last in pairwise(cuts(n_lanes, n_threads))
             for i in range(first, last, together)
         ]
-        run_lanes(tasks, n_threads, first=fill, cancel=partial(announce, ready, -1))
+        run_lanes(tasks, n_threads, first=fill, cancel=partial(tell, -1))
         flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_jobs)
         part_leaves = leaf_out.sum(axis=0)
         leaf_out[...] = 0
@@ -180,7 +189,7 @@ class Learner:
             # A derivative left the range of the dtype, which weights near its smallest
             # number can bring about although no mass was lost.
             bound[:] = np.inf
-            flows[:] = 0
+            flows[:] = 0  # they may be those of the total
         mine, learnt, n_damaged = add_rows(log_likelihood, bound, weight, LOST_SHARE)
         total.log_likelihood += mine
         total.weight += learnt

@@ -11,13 +11,9 @@ state by state, (states, family units): so the units of an input lie side by sid
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from ...circuit import Parameters
 from .kernel_cache import entry_kernel, kernel
-from .plan import MergedTables
 from .simd import LANES, load, pointer, store, vadd, vfill, vfma, vload, vsum
 
 
@@ -132,21 +128,3 @@ def unpack_merged(
             for k in range(width):
                 u = unit_starts[i] + k
                 leaf_flows[u, s] += used[s, k] * probability[s, u]
-
-
-class Factors(NamedTuple):
-    """W (n, height, width), T (n, width, states + 1) and M = W T of a group."""
-
-    weights: np.ndarray
-    tables: np.ndarray
-    values: np.ndarray
-
-
-def merged_factors(
-    group: MergedTables, parameters: Parameters, probability: np.ndarray, values: np.ndarray
-) -> Factors:
-    """The matrices of a group."""
-    tables = np.ones((len(group.sums), group.width, group.states + 1))
-    tables[:, :, :-1] = probability.T[group.unit_index]
-    weights = parameters.weights[group.weight_index]
-    return Factors(weights.reshape(len(group.sums), group.height, group.width), tables, values)

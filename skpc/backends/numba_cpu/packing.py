@@ -55,6 +55,10 @@ class Packer:
         if isinstance(parameters, Packed):
             return parameters
         self._check(parameters)
+        # What the kernels can read.
+        weights = np.ascontiguousarray(parameters.weights, dtype=np.float64)
+        if weights is not parameters.weights:
+            parameters = Parameters(parameters.program, weights, parameters.leaves)
         members = {
             f: family.members(parameters.leaves[f])
             for f, family in enumerate(self.program.families)
@@ -89,7 +93,7 @@ class Packer:
         for leaf in self.plan.families:
             family, mean = self.program.families[leaf.family], parameters.leaves[leaf.family]
             if leaf.is_table:
-                probability = np.ascontiguousarray(family.probabilities(mean).T)
+                probability = np.ascontiguousarray(family.probabilities(mean).T, dtype=np.float64)
                 model.probabilities[leaf.family] = probability
                 places = self._table_places[leaf.family]
                 pack_tables(probability, *places, table[leaf.packed_start :], log2_scale)

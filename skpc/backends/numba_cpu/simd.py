@@ -28,7 +28,7 @@ LANES = 16 if _FEATURES.get("avx512f") else 8
 #: Rows in a panel: two vectors, so that 4 × 2 accumulators hide the latency of a product.
 PANEL = 2 * LANES
 
-_X86 = platform.machine().lower() in ("x86_64", "amd64")
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _BITS = {"float": (_I32, 23, 127), "double": (_I64, 52, 1023)}
@@ -435,7 +435,7 @@ def flush_subnormals(typingctx):
 
     def codegen(context, builder, sig, args):
         word = cgutils.alloca_once(builder, _I32)
-        if not _X86:
+        if not IS_X86:
             return ir.Constant(_I32, 0)
         pointer = builder.bitcast(word, ir.IntType(8).as_pointer())
         _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), pointer)
@@ -452,7 +452,7 @@ def restore_rounding(typingctx, before):
     """Undo :func:`flush_subnormals`."""
 
     def codegen(context, builder, sig, args):
-        if _X86:
+        if IS_X86:
             word = cgutils.alloca_once(builder, _I32)
             builder.store(args[0], word)
             pointer = builder.bitcast(word, ir.IntType(8).as_pointer())
@@ -460,36 +460,6 @@ def restore_rounding(typingctx, before):
         return context.get_dummy_value()
 
     return types.void(types.int32), codegen
-
-
-@intrinsic
-def wait_for(typingctx, flag):
-    """The number behind a pointer, as soon as another thread has made it anything but 0."""
-
-    def codegen(context, builder, sig, args):
-        turn = builder.append_basic_block("turn")
-        over = builder.append_basic_block("over")
-        builder.branch(turn)
-        builder.position_at_end(turn)
-        if _X86:
-            _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
-        value = builder.load_atomic(args[0], "acquire", 8)
-        builder.cbranch(builder.icmp_signed("==", value, ir.Constant(_I64, 0)), turn, over)
-        builder.position_at_end(over)
-        return value
-
-    return types.int64(flag), codegen
-
-
-@intrinsic
-def publish(typingctx, flag, value):
-    """Set the number behind a pointer, after everything this thread wrote before."""
-
-    def codegen(context, builder, sig, args):
-        builder.store_atomic(args[1], args[0], "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(flag, types.int64), codegen
 
 
 @intrinsic

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from .backward import backward_tile
-from .columns import (
-    SLOT,
-)
+from .columns import SLOT
 from .forward import forward_tile, root_result
+from .handover import wait_for
 from .kernel_cache import entry_kernel, kernel
 from .simd import (
     PANEL,
@@ -14,10 +13,8 @@ from .simd import (
     load,
     offset,
     pointer,
-    publish,
     restore_rounding,
     store,
-    wait_for,
 )
 
 #: A row whose share of lost mass may exceed this is evaluated again in float64 logs.
@@ -54,17 +51,11 @@ def score_tiles(tables, model, data, n_tiles, n_panels, buffers, lost, log_likel
 
 
 @entry_kernel
-def announce(ready, value):
-    """Let threads that wait for ``ready`` go on."""
-    publish(pointer(ready), value)
-
-
-@entry_kernel
 def learn_tiles(
     tables,
     model,
     data,
-    cuts,
+    ends,
     n_panels,
     buffers,
     lost,
@@ -79,12 +70,13 @@ def learn_tiles(
 ):
     """Log-likelihoods and flows of the rows of some lanes; damaged rows get no flow.
 
-    Lane i has the tiles from ``cuts[i]`` to ``cuts[i + 1]`` and adds to ``edges[i]`` and
+    Lane i has the tiles from ``ends[i]`` to ``ends[i + 1]`` and adds to ``edges[i]`` and
     ``leaf_out[i]``. Begins when ``ready[0]`` is 1, which says that the model is there; -1 says
-    that it never will be.
+    that it never will be. Returns whether there is nothing more to wait for.
     """
-    if wait_for(pointer(ready)) < 0:
-        return
+    state = wait_for(ready)
+    if state <= 0:
+        return state < 0
     model, data, scales, (values, factors, scratch) = bare_pointers(model, data, buffers)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)
@@ -95,10 +87,10 @@ def learn_tiles(
     rows = n_panels * PANEL
     root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
     before = flush_subnormals()
-    for lane in range(cuts.size - 1):
+    for lane in range(ends.size - 1):
         lane_edges = offset(pointer(edges), lane * edges.shape[1])
         lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
-        for tile in range(cuts[lane], cuts[lane + 1]):
+        for tile in range(ends[lane], ends[lane + 1]):
             row = tile * rows
             forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
             root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
@@ -120,3 +112,4 @@ def learn_tiles(
                 lane_leaves,
             )
     restore_rounding(before)
+    return True
