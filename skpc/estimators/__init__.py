@@ -5,5 +5,6 @@ Estimators are thin: they check input, call the rooms below, and keep what was l
 
 from .density import PCDensityEstimator
 from .loading import load
+from .mixing import mix
 
-__all__ = ["PCDensityEstimator", "load"]
+__all__ = ["PCDensityEstimator", "load", "mix"]

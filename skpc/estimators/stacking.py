@@ -150,8 +150,11 @@ def stacking_weights(
     return weights
 
 
-def joined(models: list[Model], weights: np.ndarray) -> Model:
-    """One model whose root mixes those of some models over the same encoding."""
+def joined(models: list[Model], weights: np.ndarray, main: int = 0) -> Model:
+    """One model whose root mixes those of some models over the same encoding.
+
+    The solver goes on from the step of the model at place ``main``, whose precision it has too.
+    """
     roots = [model.circuit.root for model in models]
     root = Sum(roots, 1)
     program = Program(Circuit(root, models[0].circuit.n_variables))
@@ -171,7 +174,7 @@ def joined(models: list[Model], weights: np.ndarray) -> Model:
     priors = [np.zeros((n, f.n_statistics)) for f, n in zip(program.families, program.family_units)]
     for model in models:
         _copy_leaves(model.program, model.priors, program, priors)
-    first = models[0]
+    first = models[main]
     parameters = merged("parameters")
     shrunk = any(model.learnt.raw is not model.parameters for model in models)
     return replace(
