@@ -7,8 +7,9 @@ that is in the statistics. The flat loop over all weights is a backend's kernel.
 from .adam import Adam
 from .anemone import Anemone, unit_steps
 from .base import Solver, SolverState
+from .coordinates import Coordinates
 from .em import EM
-from .gradient import Coordinates, GradientSolver
+from .gradient import GradientSolver
 from .minibatch_em import MiniBatchEM
 from .registry import SOLVERS, resolve_solver
 from .schedules import SCHEDULES, Constant, Cosine, Schedule, resolve_schedule, scheduled_step

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..utils.arrays import namespace
 from ..utils.numbers import is_number
-from .gradient import Coordinates, GradientSolver
+from .coordinates import Coordinates
+from .gradient import GradientSolver
 from .momentum import check_decay, running_mean
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from ..backends.weights import row_sums, spread_rows
 from ..utils.arrays import by_numpy, namespace
 from .base import SMALLEST, unit_flows
-from .gradient import Coordinates, GradientSolver
+from .coordinates import Coordinates
+from .gradient import GradientSolver
 from .momentum import check_decay, running_mean
 
 #: The plain gradient of the weights of a unit that is rarely used is as small as its use.

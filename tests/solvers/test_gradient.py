@@ -19,7 +19,7 @@ from skpc.distributions import (
     Poisson,
 )
 from skpc.solvers import SGD, Adam, MiniBatchEM, SolverState
-from skpc.solvers.gradient import LARGEST_MOVE, Coordinates, gradient, moved
+from skpc.solvers.coordinates import LARGEST_MOVE, Coordinates, gradient, moved
 from tests import reference
 
 every_circuit = pytest.mark.parametrize("name", sorted(reference.CIRCUITS))

@@ -8,7 +8,7 @@ from skpc.backends import renormalise
 from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Parameters
 from skpc.solvers import SGD, Adam, SolverState, resolve_solver
-from skpc.solvers.gradient import gradient
+from skpc.solvers.coordinates import gradient
 from skpc.solvers.sharpness import penalty_statistics
 from skpc.training import ArraySource, train
 from tests import reference
