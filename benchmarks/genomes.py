@@ -131,7 +131,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--structures", nargs="+", choices=STRUCTURES, default=list(STRUCTURES))
     parser.add_argument("--solvers", nargs="+", choices=GRIDS, default=list(GRIDS))
-    parser.add_argument("--units", type=int, default=32)
+    parser.add_argument("--units", type=int, default=16)
     parser.add_argument("--haplotypes", type=int, default=5000, help="three fifths to learn from")
     parser.add_argument("--sites", type=int, default=1000)
     parser.add_argument("--passes", type=int, nargs="+", default=[20, 60])
