@@ -28,6 +28,8 @@ STRUCTURES = {
     "quad": Quad(SHAPE),
     "pd": PD(SHAPE, delta=4),
 }
+#: Structures whose units differ by more than float32 can hold.
+WIDE = {"pd"}
 LEAVES = {
     "categorical": Categorical(256),
     "discretised_logistic": DiscretisedLogistic(256),
@@ -50,8 +52,8 @@ def measure(structure, units, leaf, alpha, parts, chosen):
         train, [LEAVES[leaf]] * train.shape[1], n_components=units, random_state=0
     )
     built = process_time() - start
-    learner = Learner(circuit, train, valid, dtype=chosen.dtype)
-    clock = Clock(most_seconds=chosen.most_seconds)
+    dtype = "float64" if structure in WIDE else "float32"
+    learner, clock = Learner(circuit, train, valid, dtype=dtype), Clock()
     result = learner.learn(
         Anemone(), alpha=alpha, batch_size=chosen.batch, passes=chosen.passes, clock=clock
     )
@@ -73,6 +75,7 @@ def measure(structure, units, leaf, alpha, parts, chosen):
 
 
 def print_line(cells):
+    """A line of a table, at once."""
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
@@ -83,11 +86,9 @@ def main():
     parser.add_argument("--structures", nargs="+", choices=STRUCTURES, default=list(STRUCTURES))
     parser.add_argument("--units", type=int, nargs="+", default=[64])
     parser.add_argument("--leaves", nargs="+", choices=LEAVES, default=["categorical"])
-    parser.add_argument("--alphas", type=float, nargs="+", default=[0.3, 3], metavar="ROWS")
+    parser.add_argument("--alphas", type=float, nargs="+", default=[3, 10], metavar="ROWS")
     parser.add_argument("--passes", type=int, default=8)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
-    parser.add_argument("--most-seconds", type=float, default=np.inf, help="of one training")
     parser.add_argument("--data-home", default=None)
     parser.add_argument("--all", action="store_true", help="show more than the best on validation")
     chosen = parser.parse_args()
