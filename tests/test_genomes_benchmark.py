@@ -23,8 +23,9 @@ def test_the_missing_simulator_is_named(monkeypatch):
 
 def test_it_prints_a_table_at_tiny_size(monkeypatch, capsys):
     pytest.importorskip("msprime", reason="simulates the haplotypes")
-    sizes = "--haplotypes 100 --sites 20 --units 2 --passes 2 --structures hclt".split()
-    run(monkeypatch, *sizes, "--solvers", "em", "anemone")
+    sizes = {"haplotypes": 100, "sites": 20, "units": 2, "passes": 2, "structures": "hclt"}
+    arguments = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
+    run(monkeypatch, *arguments, "--solvers", "em", "anemone")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "60 / 20 / 20 haplotypes of 20 sites"
     cells = {line.split("|")[1].strip(): line.split("|") for line in lines if line.startswith("| ")}
