@@ -38,10 +38,12 @@ UNTIE = "Give every place weights of its own, as HMM(homogeneous=False) does."
 
 def check_wanted(program: Program, wanted: tuple[str, ...]) -> None:
     """Refuse unknown names, and second derivatives of circuits that share weights."""
+    if not wanted:
+        return
     unknown = sorted(set(wanted) - set(WANTED))
     if unknown:
         raise ValueError(f"wanted names {unknown[0]!r}, which is not known; use some of {WANTED}.")
-    if wanted and any(node.share is not None for node in program.circuit.sums):
+    if any(node.share is not None for node in program.circuit.sums):
         raise ValueError(
             "Second derivatives are only computed for circuits without shared weights: where one "
             "weight is used at several places, the second derivative by it is not minus the "
@@ -96,6 +98,7 @@ class Backend(ABC):
         X: np.ndarray,
         sample_weight: np.ndarray | None = None,
         wanted: tuple[str, ...] = (),
+        top_down: bool = False,
     ) -> Statistics:
         """Sums of flows and leaf statistics over the rows, and what is ``wanted`` beside them.
 
@@ -108,6 +111,9 @@ class Backend(ABC):
         sample_weight : ndarray of shape (n,), optional
         wanted : tuple of str
             Names of :data:`WANTED`: they come in ``Statistics.extra``. Not for tied circuits.
+        top_down : bool, default=False
+            Whether the next call is :meth:`top_down` of the same parameters: a backend may
+            compute it beside.
         """
 
     @abstractmethod

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from ..circuit import Program
+from ..circuit import Program, Statistics
 
 
 def row_sums(program: Program, weights: Any) -> Any:
@@ -44,11 +46,13 @@ def mix_rows(
         from .torch.weights import rows_of
 
         return rows_of(program, weights.device).mixed(weights, flows, keep, learn, smallest)
-    from .numba_cpu.updates import mix_rows
-
+    cpu = _cpu()
     new = np.empty_like(weights)
-    zeros = np.zeros(program.n_rows)
-    mix_rows(program.segments, weights, flows, keep, learn, smallest, zeros, new)
+    loop = program.segments, weights, flows, keep, learn, smallest, new
+    if len(program.segments) == program.n_rows:
+        cpu.run_parts(partial(cpu.mix_rows, *loop), program.n_rows, len(weights))
+    else:
+        cpu.mix_scattered_rows(*loop, np.zeros(program.n_rows))
     return new
 
 
@@ -67,8 +71,36 @@ def mix_leaves(mean: Any, flows: Any, keep: Any, learn: Any, smallest: float) ->
         total = (keep + learn * flows[:, 0])[:, None]
         new = (keep[:, None] * mean + learn[:, None] * flows[:, 1:]) / total
         return new.where(total >= smallest, mean)
-    from .numba_cpu.updates import mix_leaves
-
     new = np.empty_like(mean)
-    mix_leaves(mean, flows, keep, learn, smallest, new)
+    _cpu().mix_leaves(mean, flows, keep, learn, smallest, new)
     return new
+
+
+def smoothed_means(statistics: Statistics, smoothing: Statistics | None) -> Statistics:
+    """Means a row plus the smoothing, in the arrays of the statistics, which are lost."""
+    weight = statistics.weight
+    if smoothing is None or statistics.extra or not isinstance(statistics.flows, np.ndarray):
+        means = statistics.mean(in_place=True)
+        if smoothing is not None:
+            means += smoothing
+        return means
+    if not weight > 0:
+        return statistics.scaled(0.0) + smoothing
+    cpu = _cpu()
+    pairs = zip(
+        [statistics.flows, *statistics.leaves], [smoothing.flows, *smoothing.leaves], strict=True
+    )
+    for sums, more in pairs:
+        flat, other = sums.reshape(-1), more.reshape(-1)
+        cpu.run_parts(partial(cpu.smooth_means, flat, weight, other), sums.size, sums.size)
+    statistics.log_likelihood = statistics.log_likelihood / weight + smoothing.log_likelihood
+    statistics.weight = 1.0 + smoothing.weight
+    return statistics
+
+
+@cache
+def _cpu():
+    """The compiled loops; imported late, for numba takes as long as the rest together."""
+    from .numba_cpu import lanes, updates
+
+    return SimpleNamespace(**vars(updates), run_parts=lanes.run_parts)

@@ -50,13 +50,13 @@ class Statistics:
         self.extra = {} if extra is None else extra
 
     @classmethod
-    def zeros(cls, program: Program) -> Statistics:
-        """The statistics of no rows."""
+    def zeros(cls, program: Program, flows: np.ndarray | None = None) -> Statistics:
+        """The statistics of no rows; with these flows if they are given, whatever is in them."""
         leaves = [
             np.zeros((n, 1 + f.n_statistics))
             for f, n in zip(program.families, program.family_units, strict=True)
         ]
-        return cls(0.0, 0.0, np.zeros(program.n_weights), leaves)
+        return cls(0.0, 0.0, np.zeros(program.n_weights) if flows is None else flows, leaves)
 
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(

@@ -53,8 +53,7 @@ class Bernoulli(FiniteDistribution):
         return np.exp(-np.logaddexp(0.0, -np.asarray(natural, dtype=np.float64)))
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:
-        mean = as_floats(mean)
-        return namespace(mean).clip(mean, 0.0, 1.0)
+        return as_floats(mean).clip(0.0, 1.0)
 
     def probabilities(self, mean: npt.ArrayLike) -> FloatArray:
         ones = as_floats(mean)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -63,8 +62,8 @@ class SolverState:
 
     def advanced(self, arrays: dict[str, np.ndarray] | None = None) -> SolverState:
         """After one more update."""
-        new = copy(self)
-        new.step, new.arrays = self.step + 1, {} if arrays is None else arrays
+        new = object.__new__(type(self))  # copy() takes ten times as long
+        vars(new).update(vars(self), step=self.step + 1, arrays={} if arrays is None else arrays)
         return new
 
 

@@ -58,6 +58,8 @@ def with_momentum(
     §5.1 of Liu, Shao and Van den Broeck, arXiv 2505.19982. Of means, so that a short last batch
     weighs no more than its rows repeated; the first one is the batch's own.
     """
+    if momentum == 0:
+        return statistics, {}
     new = {"flows": statistics.flows}
     new |= {f"leaves_{i}": leaf for i, leaf in enumerate(statistics.leaves)}
     means, kept = running_mean(momentum, new, state.arrays, state.share)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backends import Backend, TopDown
+from ..backends.weights import smoothed_means
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
 from .shrinkage import ReadOut
@@ -204,12 +205,9 @@ def learn_batch(
     statistics: Statistics,
     smoothing: Statistics | None,
     top_down: TopDown | None = None,
-    in_place: bool = False,
 ) -> tuple[SolverState, Parameters]:
-    """One update from the statistics of a batch, which are lost ``in_place``."""
-    evidence = statistics.mean(in_place)
-    if smoothing is not None:
-        evidence += smoothing
+    """One update from the statistics of a batch, which are lost."""
+    evidence = smoothed_means(statistics, smoothing)
     if solver.needs_top_down and top_down is None:
         top_down = backend.top_down(parameters)
     return solver.update(state, parameters, evidence, top_down)
@@ -219,8 +217,12 @@ def mean_log_likelihood(backend: Backend, parameters: Parameters, source: Source
     """Weighted mean log-likelihood of a source, nats a row."""
     total = 0.0
     for X, weight in source.batches(FULL_PASS_ROWS, None):
-        used = weight > 0
-        total += float(np.dot(weight[used], backend.log_likelihood(parameters, X)[used]))
+        found = backend.log_likelihood(parameters, X)
+        if weight is None:
+            total += float(found.sum())
+        else:
+            used = weight > 0
+            total += float(np.dot(weight[used], found[used]))
     return total / source.total_weight + source.log_units
 
 
@@ -237,7 +239,7 @@ def _epoch(
         total += statistics.log_likelihood
         weight += statistics.weight
         result.state, result.raw = learn_batch(
-            backend, result.raw, result.state, solver, statistics, smoothing, in_place=True
+            backend, result.raw, result.state, solver, statistics, smoothing
         )
         result.parameters = _shown(backend, result.raw, read_out)
     held_out = None
@@ -262,4 +264,5 @@ def _epoch_statistics(backend, result, source, solver, batch_size, rng):
         yield total
         return
     for X, weight in source.batches(batch_size, rng):
-        yield backend.statistics(result.parameters, X, weight, solver.wanted)
+        beside = solver.needs_top_down and result.raw is result.parameters
+        yield backend.statistics(result.parameters, X, weight, solver.wanted, beside)

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-Batch = tuple[np.ndarray, np.ndarray]
+#: Rows and their weights, None where every row counts once.
+Batch = tuple[np.ndarray, np.ndarray | None]
 
 
 class Source(ABC):
@@ -23,7 +24,7 @@ class Source(ABC):
 
     @abstractmethod
     def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[Batch]:
-        """(rows, weights) once over the data: shuffled by ``rng``, in order for None.
+        """(rows, weights or None) once over the data: shuffled by ``rng``, in order for None.
 
         ``n_batches(n_rows, size)`` batches of nearly equal length.
         """
@@ -63,15 +64,21 @@ class ArraySource(Source):
 
     def batches(self, size, rng):
         order = np.arange(self.n_rows) if rng is None else rng.permutation(self.n_rows)
-        for start, stop in pairwise(batch_bounds(self.n_rows, size)):
+        bounds = batch_bounds(self.n_rows, size)
+        for start, stop in pairwise(bounds):
             # In ascending order, because the rows may lie in a file.
-            part: np.ndarray | slice = np.sort(order[start:stop])
+            order[start:stop].sort()
+        for start, stop in pairwise(bounds):
+            part: np.ndarray | slice = order[start:stop]
             if self._index is not None:
                 part = self._index[part]
             elif rng is None:
                 part = slice(start, stop)
-            rows = self._X[part]
-            weight = np.ones(len(rows)) if self._weight is None else self._weight[part]
+            if isinstance(part, np.ndarray) and isinstance(self._X, np.ndarray):
+                rows = self._X.take(part, axis=0)  # a fifth of the time of an index
+            else:
+                rows = self._X[part]
+            weight = None if self._weight is None else self._weight[part]
             yield (rows if self._encode is None else self._encode(rows)), weight
 
 

@@ -216,7 +216,7 @@ def _learn(
             batch.state, share=min(1.0, batch.statistics.weight / batch_size), total_weight=seen
         ),
         solver,
-        batch.statistics,
+        batch.statistics.scaled(1.0),  # the sums are still needed: more rows may join
         smoothing(seen),
         batch.top_down if solver.needs_top_down else None,
     )

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from skpc.backends import log_domain
-from skpc.backends.numba_cpu import NumbaBackend, learning
-from skpc.backends.numba_cpu.lanes import allowed_threads, run_lanes
+from skpc.backends import weights as loops
+from skpc.backends.numba_cpu import NumbaBackend, lanes, learning, workspace
+from skpc.backends.numba_cpu.lanes import allowed_threads, run_lanes, threads_at_work
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Bernoulli, Gaussian, MultivariateGaussian
 from tests import reference
@@ -157,7 +158,7 @@ def with_groups():
 @pytest.mark.parametrize("together", [1, 1 << 18])
 @pytest.mark.parametrize("name", ["tree", "kronecker", "groups"])
 def test_lanes_of_several_threads_add_up_to_the_same_bits(name, together, monkeypatch, many_lanes):
-    monkeypatch.setattr(learning, "PIECE_NUMBERS", together)
+    monkeypatch.setattr(workspace, "FEW_NUMBERS", together)
     if name == "groups":
         parameters = reference.random_parameters(with_groups(), np.random.default_rng(0))
         X = np.random.default_rng(1).standard_normal((3000, 3))
@@ -177,6 +178,41 @@ def test_lanes_of_several_threads_add_up_to_the_same_bits(name, together, monkey
     ]
     assert max(used) == 3
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_what_is_computed_beside_the_statistics_has_the_same_bits(n_jobs, many_lanes):
+    parameters, X = problem()
+    other = reference.random_parameters(parameters.program, np.random.default_rng(5))
+    backend = NumbaBackend(parameters.program, n_jobs=n_jobs)
+    expected = backend.top_down(parameters)
+    plain = bits(backend.statistics(parameters, X))
+    assert bits(backend.statistics(parameters, X, top_down=True)) == plain
+    found = backend.top_down(parameters)
+    assert found.rows.tobytes() == expected.rows.tobytes()
+    backend.statistics(parameters, X, top_down=True)
+    np.testing.assert_array_equal(
+        backend.top_down(other).rows, NumbaBackend(parameters.program).top_down(other).rows
+    )
+
+
+@pytest.mark.parametrize("name", ["tree", "dag"])
+def test_threads_at_work_change_no_bit_of_an_update(name, monkeypatch):
+    monkeypatch.setattr(lanes, "PART_NUMBERS", 4)
+    parameters, X = problem(name, 50)
+    program, backend = parameters.program, NumbaBackend(parameters.program)
+    keep, learn = np.random.default_rng(0).random((2, program.n_rows))
+
+    def updated():
+        means = loops.smoothed_means(
+            backend.statistics(parameters, X), backend.statistics(parameters, X[:5])
+        )
+        mixed = loops.mix_rows(program, parameters.weights, means.flows, keep, learn, 1e-300)
+        return means.flows.tobytes(), mixed.tobytes()
+
+    alone = updated()
+    with threads_at_work(3):
+        assert updated() == alone
 
 
 def test_parameters_that_cannot_be_packed_end_the_waiting_threads(monkeypatch, many_lanes):

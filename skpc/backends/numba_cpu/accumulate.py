@@ -68,6 +68,32 @@ def add_lanes(edges, weights, unit, start, stop, flows):
 
 
 @entry_kernel
+def add_leaf_lanes(lanes, unit, sums):
+    """sums[i] = unit · Σ over lanes, which are cleared; the sum of these sums."""
+    n_lanes, n = lanes.shape
+    source, out = pointer(lanes), pointer(sums)
+    nothing, totals = vfill(source, 0), vfill(out, 0)
+    whole = n - n % LANES
+    for i in range(0, whole, LANES):
+        part = vfill(out, 0)
+        for at in range(i, i + n_lanes * n, n):
+            part = vadd(part, vload(source, at))
+            vstore(source, at, nothing)
+        part = vmul(part, vfill(out, unit))
+        vstore(out, i, part)
+        totals = vadd(totals, part)
+    total = vsum(totals)
+    for i in range(whole, n):
+        one = 0.0
+        for at in range(i, i + n_lanes * n, n):
+            one += load(source, at)
+            store(source, at, 0.0)
+        store(out, i, unit * one)
+        total += unit * one
+    return total
+
+
+@entry_kernel
 def add_rows(log_likelihood, bound, weights, lost_share):
     """Sums over rows: weight · log-likelihood, weight, and how many are damaged.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,11 @@ from ...circuit import Parameters, Program, Statistics
 from .. import log_domain
 from ..base import Backend, TopDown, check_wanted
 from .accumulate import top_down
-from .lanes import MAX_LANES, allowed_threads, cuts, run_lanes
+from .lanes import MAX_LANES, allowed_threads, cuts, run_lanes, threads_at_work
 from .learning import Learner
 from .packing import Packed, Packer
 from .plan import make_plan
-from .rows import encode_rows
+from .rows import empty_data, encode_rows
 from .simd import PANEL
 from .tiles import LOST_SHARE, score_tiles
 from .workspace import Bench
@@ -51,6 +52,8 @@ class NumbaBackend(Backend):
         self.program = program
         self.dtype = np.dtype(dtype)
         self.n_jobs = n_jobs
+        #: What was computed beside the last statistics, for the call that comes next.
+        self._foreseen: tuple[Parameters, TopDown] | None = None
         wide = int(program.units.max()) > 64
         self._tile_panels = max(1, (WIDE_TILE_ROWS if wide else TILE_ROWS) // PANEL)
         # Below one rounding per unit and term of a sum: see products.py.
@@ -61,6 +64,9 @@ class NumbaBackend(Backend):
         return NumbaBackend, (self.program, self.dtype, self.n_jobs)
 
     # -- the contract -----------------------------------------------------------------
+
+    def at_work(self) -> AbstractContextManager:
+        return threads_at_work(self.n_jobs)
 
     def prepared(self, parameters: Parameters | Packed) -> Packed:
         model = self._packer.packed(parameters)
@@ -84,26 +90,35 @@ class NumbaBackend(Backend):
         X: np.ndarray,
         sample_weight: np.ndarray | None = None,
         wanted: tuple[str, ...] = (),
+        top_down: bool = False,
     ) -> Statistics:
         check_wanted(self.program, wanted)
-        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
-        if weight.shape != (len(X),):
+        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        if weight is not None and weight.shape != (len(X),):
             raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
         model = self._packer.packed(parameters)
-        if not wanted and not weight.any():
-            return Statistics.zeros(self.program)
         curve = None
         if wanted:
             from .curvature import CurvaturePass
 
             self._packer.fill(model)
             curve = CurvaturePass(self._curving, model, wanted, self._learner.max_lanes)
-        total = self._learner.statistics(model, X, weight, self.n_jobs, curve)
+        beside = partial(self._foresee, model.parameters) if top_down else None
+        total = self._learner.statistics(model, X, weight, self.n_jobs, curve, beside)
         if model is not parameters:
             self._packer.take_back(model)
         return total
 
     def top_down(self, parameters: Parameters) -> TopDown:
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is not None and foreseen[0] is parameters:
+            return foreseen[1]
+        return self._top_down(parameters)
+
+    def _foresee(self, parameters: Parameters) -> None:
+        self._foreseen = parameters, self._top_down(parameters)
+
+    def _top_down(self, parameters: Parameters) -> TopDown:
         program = self.program
         reach = np.zeros(self._starts[-1] + program.units[-1])
         rows = np.zeros(program.n_rows)
@@ -184,9 +199,8 @@ class NumbaBackend(Backend):
 
         def lane(first: int, last: int) -> None:
             rows = slice(first * tile, last * tile)
-            data = encode_rows(
-                bench.plan, self.program.families, model.members, X[rows], (last - first) * tile
-            )
+            data = empty_data(bench.plan, (last - first) * tile)
+            encode_rows(bench.plan, self.program.families, model.members, X[rows], data)
             with bench.workspace(panels) as space:
                 score_tiles(
                     bench.tables,

@@ -1,4 +1,4 @@
-"""One number by which a thread tells others, in their kernels, that they may go on."""
+"""One number by which threads tell each other, in their kernels, that they may go on."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ def _peek(typingctx, flag):
 
 
 @intrinsic
-def _publish(typingctx, flag, value):
-    """Set the number behind a pointer, after everything this thread wrote before."""
+def _add(typingctx, flag, value):
+    """Add to the number behind a pointer, after everything this thread wrote before; the sum."""
 
     def codegen(context, builder, sig, args):
-        builder.store_atomic(args[1], args[0], "release", 8)
-        return context.get_dummy_value()
+        return builder.add(builder.atomic_rmw("add", args[0], args[1], "acq_rel"), args[1])
 
-    return types.void(flag, types.int64), codegen
+    return types.int64(flag, types.int64), codegen
 
 
 @intrinsic
@@ -51,17 +50,16 @@ def _pause(typingctx):
 
 @kernel
 def wait_for(ready):
-    """The number once it is not 0, or 0 after a while: sleeping takes longer than most waits."""
+    """Until ``ready[0]`` is not above 0; False after a while, when sleeping costs less."""
     flag = pointer(ready)
     for _ in range(TURNS):
-        value = _peek(flag)
-        if value != 0:
-            return value
+        if _peek(flag) <= 0:
+            return True
         _pause()
-    return 0
+    return False
 
 
 @entry_kernel
-def announce(ready, value):
-    """Let those who wait for ``ready`` go on."""
-    _publish(pointer(ready), value)
+def count_down(ready, by):
+    """Subtract from ``ready[0]``; what is left. Nobody waits any more at 0 and below."""
+    return _add(pointer(ready), -by)

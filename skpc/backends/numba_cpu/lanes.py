@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
+from itertools import pairwise
+from typing import Any
 
 import joblib
 
 Task = Callable[[], None]
+#: Least numbers that a thread goes through in a loop over parameters: with fewer, waking it
+#: costs more than it saves.
+PART_NUMBERS = 1 << 18
 #: No machine needs more.
 MAX_THREADS = 256
 #: Most lanes, hence threads, that rows to learn from are cut into at once.
@@ -72,6 +78,30 @@ def allowed_threads(n_jobs: int | None) -> int:
     return max(1, cores + 1 + n_jobs) if n_jobs < 0 else n_jobs
 
 
+_at_work = threading.local()
+
+
+@contextmanager
+def threads_at_work(n_jobs: int | None) -> Iterator[None]:
+    """Let loops over parameters use these threads, in a ``with`` block of this thread."""
+    before = getattr(_at_work, "threads", 1)
+    _at_work.threads = allowed_threads(n_jobs)
+    try:
+        yield
+    finally:
+        _at_work.threads = before
+
+
+def run_parts(part: Callable[[int, int], Any], n: int, size: int) -> None:
+    """``part(start, stop)`` for the whole of ``range(n)``, by several threads if ``size`` numbers
+    are worth it and the thread is at work: see ``threads_at_work``."""
+    n_parts = min(getattr(_at_work, "threads", 1), size // PART_NUMBERS, n)
+    if n_parts < 2:
+        part(0, n)
+        return
+    run_lanes([partial(part, *cut) for cut in pairwise(cuts(n, n_parts))], n_parts)
+
+
 def run_lanes(
     tasks: Sequence[Task],
     n_threads: int,
@@ -80,17 +110,24 @@ def run_lanes(
 ) -> None:
     """Run every task once; each thread takes a run of them.
 
-    Which thread runs a task changes nothing in its result. The calling thread does ``first``
-    before its own: a thread that slept takes as long as a small batch to wake up, which then
-    costs nothing. What the tasks of the others need of it they must wait for themselves;
-    ``cancel`` ends that when an error or an interrupt keeps it from coming.
+    Which thread runs a task changes nothing in its result. Every thread does ``first`` before
+    its own, so that the others' waking up, which takes as long as a small batch, costs nothing.
+    What a task needs of other threads it must wait for itself; ``cancel`` ends that when an
+    error or an interrupt keeps it from coming.
     """
     n_threads = max(1, min(n_threads, len(tasks), MAX_THREADS))
     ends = cuts(len(tasks), n_threads)
 
     def share(i: int) -> None:
-        for task in tasks[ends[i] : ends[i + 1]]:
-            task()
+        try:
+            if first is not None:
+                first()
+            for task in tasks[ends[i] : ends[i + 1]]:
+                task()
+        except BaseException:
+            if cancel is not None:
+                cancel()
+            raise
 
     workers = []
     errors: list[BaseException | None] = []
@@ -99,13 +136,7 @@ def run_lanes(
             worker = _worker()
             worker.give(partial(share, i))
             workers.append(worker)
-        if first is not None:
-            first()
         share(0)
-    except BaseException:
-        if cancel is not None:
-            cancel()
-        raise
     finally:
         for worker in workers:
             errors.append(worker.result())

@@ -12,13 +12,13 @@ import numpy as np
 
 from ...circuit import Program, Statistics
 from .. import log_curvature
-from .accumulate import add_lanes, add_rows
-from .handover import announce
-from .lanes import MAX_LANES, allowed_threads, cuts, run_lanes
+from .accumulate import add_lanes, add_leaf_lanes, add_rows
+from .handover import count_down
+from .lanes import MAX_LANES, Task, allowed_threads, cuts, run_lanes
 from .merged import unpack_merged
 from .packing import Packed, Packer
 from .plan import make_plan
-from .rows import encode_rows, group_flows
+from .rows import empty_data, encode_rows, group_flows
 from .simd import PANEL
 from .tiles import LOST_SHARE, learn_tiles
 from .workspace import Bench
@@ -29,10 +29,53 @@ LANE_WORK = 6_000_000
 LANE_ROWS = 128
 #: Least numbers of the lanes that a thread adds up.
 PART_NUMBERS = 1 << 19
-#: Lanes with fewer encoded cells together are one piece of work.
-PIECE_NUMBERS = 1 << 18
+#: Sizes of batches for which room is kept: nearly equal ones have two.
+MAX_ROOMS = 4
+#: More than anybody waits for.
+CANCELLED = 1 << 40
 #: Bytes that the lanes' accumulators may take together.
 LANE_BYTES = 1 << 28
+
+
+class _Room:
+    """What rows of one number need, kept for the next batch of as many.
+
+    Attributes
+    ----------
+    ends : ndarray of shape (lanes + 1,)
+        First tile of every lane, and the end of the last.
+    log_likelihood, bound, weights : ndarray
+        Of every row, and of those that fill the last tile; weights of these are 0, the others
+        at most one, which keeps derivatives in the range of the dtype.
+    ones : ndarray of shape (n,)
+    ready, told
+        Say that the model is there: to kernels that spin, and to those that gave up.
+    """
+
+    def __init__(self, n: int, panels: int, tile: int, ends: np.ndarray, dtype: np.dtype) -> None:
+        self.n_rows, self.panels, self.tile, self.ends = n, panels, tile, ends
+        self.n_lanes = len(ends) - 1
+        self.n_padded = n_padded = int(ends[-1]) * tile
+        self.log_likelihood, self.bound = np.empty(n_padded), np.empty(n_padded)
+        self.weights = np.zeros(n_padded, dtype=dtype)
+        self.ones = np.ones(n)
+        self.ready, self.told = np.zeros(1, dtype=np.int64), threading.Event()
+        self._are_ones = False
+
+    def take_weights(self, weight: np.ndarray | None) -> float:
+        """Set the weights, over their largest; that one, or 0 when there is nothing to learn."""
+        if not self.n_rows:
+            return 0.0
+        if weight is None:
+            if not self._are_ones:
+                self.weights[: self.n_rows] = 1
+                self._are_ones = True
+            return 1.0
+        unit = float(weight.max())
+        if unit > 0:
+            self._are_ones = False
+            np.divide(weight, unit, out=self.weights[: self.n_rows], casting="same_kind")
+        return unit
 
 
 class Learner:
@@ -63,88 +106,113 @@ class Learner:
         self.program, self.dtype, self._packer = program, dtype, packer
         self._tile_panels, self._lane_tiles, self._lost = tile_panels, lane_tiles, lost
         self.bench = Bench(make_plan(program, training=True), dtype)
+        self._rooms: list[_Room] = []
         size = program.n_weights * dtype.itemsize + self.bench.plan.n_leaf_out * 8
         self.max_lanes = int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
 
     def statistics(
-        self, model: Packed, X: np.ndarray, weight: np.ndarray, n_jobs: int | None, curve: Any
+        self,
+        model: Packed,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        n_jobs: int | None,
+        curve: Any,
+        beside: Task | None,
     ) -> Statistics:
-        """Sums over the rows; ``curve`` collects second derivatives beside them, or is None."""
-        total = Statistics.zeros(self.program)
+        """Sums over the rows; ``curve`` collects second derivatives beside them, or is None.
+
+        ``beside`` is done by a thread that has nothing else to do.
+        """
+        total = Statistics.zeros(self.program, flows=np.empty(self.program.n_weights))
         leaves = np.zeros(self.bench.plan.n_leaf_out)
         step = self.max_lanes * self._lane_tiles * self._tile_panels * PANEL
-        for start in range(0, len(X), step):
+        for start in range(0, max(1, len(X)), step):
             part = slice(start, start + step)
+            mine = weight if weight is None else weight[part]
             # The first part writes its flows into the total, the others add theirs.
             flows = np.empty_like(total.flows) if start else total.flows
-            self._learn(model, X[part], weight[part], total, flows, leaves, n_jobs, curve)
-        self._unpack_leaves(leaves, total, model)
+            self._learn(model, X[part], mine, total, flows, leaves, n_jobs, curve, beside)
+            beside = None
+        if model.is_filled:  # something was learnt
+            self._unpack_leaves(leaves, total, model)
         if curve is not None:
             curve.add_to(total, self._read_leaves)
         return total
 
-    def _learn(self, model, X, weight, total: Statistics, flows, leaves, n_jobs, curve) -> None:
-        n = len(X)
+    def _room(self, n: int) -> _Room:
+        """Room for so many rows, off the list while it is used: others may learn meanwhile."""
+        try:
+            return self._rooms.pop([room.n_rows for room in self._rooms].index(n))
+        except (ValueError, IndexError):
+            return self._make_room(n)
+
+    def _make_room(self, n: int) -> _Room:
         panels = min(self._tile_panels, max(1, -(-n // PANEL)))
         tile = panels * PANEL
         n_tiles = -(-n // tile)
         work = n_tiles * tile * max(1, self.program.n_weights)
         most = min(self.max_lanes, work // LANE_WORK, -(-n // LANE_ROWS))
-        n_lanes = min(n_tiles, max(1, most))
-        log_likelihood = np.empty(n_tiles * tile)
-        bound = np.empty(n_tiles * tile)
-        # Weights at most one keep the derivatives in the range of the dtype.
-        unit = float(weight.max()) if n else 0.0
-        if unit <= 0:
+        n_lanes = max(1, min(n_tiles, most))
+        return _Room(n, panels, tile, np.array(cuts(n_tiles, n_lanes)), self.dtype)
+
+    def _learn(
+        self,
+        model: Packed,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+        total: Statistics,
+        flows: np.ndarray,
+        leaves: np.ndarray,
+        n_jobs: int | None,
+        curve: Any,
+        beside: Task | None,
+    ) -> None:
+        room = self._room(len(X))
+        unit = room.take_weights(weight)
+        if not unit > 0:
+            flows[:] = 0
             return
-        padded = np.zeros(n_tiles * tile, dtype=self.dtype)
-        padded[:n] = weight / unit
         bench = self.bench if curve is None else curve.bench
+        n_lanes, ends, tile = room.n_lanes, room.ends, room.tile
         accumulators = bench.accumulators(self.program.n_weights, n_lanes)
         edges, leaf_out = (a[:n_lanes] for a in accumulators)
-
-        ends = np.array(cuts(n_tiles, n_lanes))
         n_threads = min(n_lanes, allowed_threads(n_jobs))
-        together = 1
-        if curve is None and not bench.plan.group_leaves:
-            numbers = (bench.plan.n_codes + bench.plan.n_data) * tile * -(-n_tiles // n_lanes)
-            together = max(1, PIECE_NUMBERS // max(1, numbers))
         groups: list[list[np.ndarray]] = [[]] * n_lanes
-        ready, told = np.zeros(1, dtype=np.int64), threading.Event()
+        ready, told = room.ready, room.told
+        told.clear()
+
+        families = self.program.families
+        together = None
+        if curve is None and bench.encodes_together(room.n_padded):
+            together = empty_data(bench.plan, room.n_padded)
 
         def piece(first: int, last: int) -> None:
-            begin = ends[first] * tile
-            rows = slice(begin, ends[last] * tile)
-            families = self.program.families
-            data = encode_rows(bench.plan, families, model.members, X[rows], rows.stop - begin)
+            """Lanes in one call; a thread has one piece where all rows are encoded together."""
+            rows, data, mine = slice(0, room.n_padded), together, X
+            if data is None:
+                rows = slice(ends[first] * tile, ends[last] * tile)
+                mine = X[rows]
+                data = empty_data(bench.plan, rows.stop - rows.start)
+                encode_rows(bench.plan, families, model.members, mine, data)
+            tiles = ends[first : last + 1] - rows.start // tile
+            of_rows = room.log_likelihood[rows], room.bound[rows], room.weights[rows]
             if curve is not None:
+                sums = edges[first], leaf_out[first]
                 curve.learn_tiles(
-                    first,
-                    X[rows],
-                    data,
-                    ends[last] - ends[first],
-                    panels,
-                    self._lost,
-                    log_likelihood[rows],
-                    bound[rows],
-                    padded[rows],
-                    edges[first],
-                    leaf_out[first],
+                    first, mine, data, tiles[1] - tiles[0], room.panels, self._lost, *of_rows, *sums
                 )
             else:
-                with bench.workspace(panels) as space:
+                with bench.workspace(room.panels) as space:
                     learn = partial(
                         learn_tiles,
                         bench.tables,
                         model.arrays,
                         data,
-                        ends[first : last + 1] - ends[first],
-                        panels,
+                        tiles,
+                        room.panels,
                         space.buffers,
                         self._lost,
-                        log_likelihood[rows],
-                        bound[rows],
-                        padded[rows],
+                        *of_rows,
                         space.flow,
                         space.slots,
                         edges[first:last],
@@ -154,33 +222,46 @@ class Learner:
                     while not learn():
                         told.wait()
             if bench.plan.group_leaves:
-                groups[first] = group_flows(bench.plan, families, model.members, X[rows], data)
+                groups[first] = group_flows(bench.plan, families, model.members, mine, data)
 
-        def tell(value: int) -> None:
-            announce(ready, value)
-            told.set()
+        def tell(by: int) -> None:
+            if count_down(ready, by) <= 0:
+                told.set()
 
-        def fill() -> None:
-            self._packer.fill(model)
-            tell(1)
+        # What must be there before tiles; whichever thread comes first takes the next.
+        chores: list[Task] = []
+        if together is not None:
+            chores.append(partial(encode_rows, bench.plan, families, model.members, X, together))
+        chores.append(partial(self._packer.fill, model))
+        ready[0] = len(chores)
+        if beside is not None:
+            chores.insert(0, beside)
 
-        tasks = [
-            partial(piece, i, min(i + together, last))
-            for first, last in pairwise(cuts(n_lanes, n_threads))
-            for i in range(first, last, together)
-        ]
-        run_lanes(tasks, n_threads, first=fill, cancel=partial(tell, -1))
-        flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_jobs)
-        part_leaves = leaf_out.sum(axis=0)
-        leaf_out[...] = 0
+        def help_out() -> None:
+            while chores:
+                try:
+                    chore = chores.pop()
+                except IndexError:  # another thread was faster
+                    return
+                chore()
+                if chore is not beside:
+                    tell(1)
+
+        if curve is not None:
+            help_out()
+        pieces = pairwise(cuts(n_lanes, n_lanes if together is None else n_threads))
+        tasks = [partial(piece, first, last) for first, last in pieces]
+        run_lanes(tasks, n_threads, first=help_out, cancel=partial(tell, CANCELLED))
+        flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_threads)
+        part_leaves = np.empty(leaf_out.shape[1])
+        leaf_flow = add_leaf_lanes(leaf_out, unit, part_leaves)
         bench.give_accumulators(accumulators)
-        finite = math.isfinite(flow) and math.isfinite(part_leaves.sum())
+        finite = math.isfinite(flow) and math.isfinite(leaf_flow)
         if curve is not None:
             finite = curve.collect(unit if finite else 0.0) and finite
         if finite:
             if flows is not total.flows:
                 total.flows += flows
-            part_leaves *= unit
             leaves += part_leaves
             for lane_groups in groups:
                 for leaf, group_flow in zip(bench.plan.group_leaves, lane_groups):
@@ -188,27 +269,33 @@ class Learner:
         else:
             # A derivative left the range of the dtype, which weights near its smallest
             # number can bring about although no mass was lost.
-            bound[:] = np.inf
+            room.bound[:] = np.inf
             flows[:] = 0  # they may be those of the total
-        mine, learnt, n_damaged = add_rows(log_likelihood, bound, weight, LOST_SHARE)
+        row_weights = room.ones if weight is None else weight
+        mine, learnt, n_damaged = add_rows(room.log_likelihood, room.bound, row_weights, LOST_SHARE)
         total.log_likelihood += mine
         total.weight += learnt
-        if n_damaged:
-            damaged = np.flatnonzero(~(bound[:n] <= LOST_SHARE))
+        damaged = np.flatnonzero(~(room.bound[: len(X)] <= LOST_SHARE)) if n_damaged else ()
+        self._rooms = [*self._rooms[1 - MAX_ROOMS :], room]
+        if len(damaged):
             wanted = () if curve is None else curve.wanted
-            total += log_curvature.statistics(model.parameters, X[damaged], weight[damaged], wanted)
+            total += log_curvature.statistics(
+                model.parameters, X[damaged], row_weights[damaged], wanted
+            )
 
-    def _add_lanes(self, edges, weights, unit: float, flows, n_jobs) -> float:
+    def _add_lanes(self, edges, weights, unit: float, flows, n_threads: int) -> float:
         """Flows from the sums of all lanes, by several threads if they are many; their sum."""
         n = len(flows)
         n_parts = min(MAX_LANES, 1 + edges.size // PART_NUMBERS)
+        if n_parts == 1:
+            return add_lanes(edges, weights, unit, 0, n, flows)
         totals = np.zeros(n_parts)
 
         def part(number: int, start: int, stop: int) -> None:
             totals[number] = add_lanes(edges, weights, unit, start, stop, flows)
 
         tasks = [partial(part, i, *cut) for i, cut in enumerate(pairwise(cuts(n, n_parts)))]
-        run_lanes(tasks, allowed_threads(n_jobs) if n_parts > 1 else 1)
+        run_lanes(tasks, n_threads)
         return float(totals.sum())
 
     def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, model: Packed) -> None:

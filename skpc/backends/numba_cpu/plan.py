@@ -13,6 +13,7 @@ tree's leaves, and no row ever passes through their products.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -77,6 +78,11 @@ class LeafFamily:
     out_start: int  # in the leaf accumulator
     variables: list[int] = field(default_factory=list)
     first_slot: int = 0
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The variables as an array."""
+        return np.array(self.variables, dtype=np.int64)
 
 
 @dataclass

@@ -6,30 +6,46 @@ from typing import Any
 
 import numpy as np
 
+from .kernel_cache import entry_kernel
 from .plan import Plan
+from .simd import load, offset, pointer, store
+
+#: Cells that stay in the first cache while they are read column by column.
+BLOCK_ROWS, BLOCK_COLUMNS = 16, 128
+#: What the compiled loop reads; it is compiled once for each.
+_READ = (np.uint8, np.int64, np.float64)
+
+
+Data = tuple[np.ndarray, np.ndarray, int]
+
+
+def empty_data(plan: Plan, n_padded: int) -> Data:
+    """Codes (n_codes · n_padded), floats (n_data · n_padded) and n_padded, to be encoded."""
+    codes = np.empty(plan.n_codes * n_padded, dtype=np.int32)
+    return codes, np.zeros(plan.n_data * n_padded), n_padded
 
 
 def encode_rows(
-    plan: Plan, families: list[Any], members: dict[int, Any], X: np.ndarray, n_padded: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Codes (n_codes · n_padded), floats (n_data · n_padded) and n_padded.
+    plan: Plan, families: list[Any], members: dict[int, Any], X: np.ndarray, data: Data
+) -> None:
+    """Write rows into empty data.
 
     A missing cell has code ``n_states``, one outside the support ``n_states + 1``; in float
     data all its rows are zero, so that log density and statistics are zero. Rows of padding
     are all missing.
     """
     n = len(X)
-    codes = np.empty((plan.n_codes, n_padded), dtype=np.int32)
-    floats = np.zeros((plan.n_data, n_padded))
+    if plan.n_codes:
+        X = _readable(X)
+    codes, flat, n_padded = data
+    floats = flat.reshape(plan.n_data, n_padded)
     for leaf in plan.families:
         family = families[leaf.family]
-        cells = X.T if _is_range(leaf.variables, X.shape[1]) else X.T[leaf.variables]
         if leaf.is_table:
-            states = family.n_states
-            part = codes[leaf.first_slot : leaf.first_slot + len(leaf.variables)]
-            part[:, n:] = states
-            _write_codes(cells, states, part[:, :n])
+            start = leaf.first_slot * n_padded
+            write_codes(X, leaf.columns, family.n_states, n_padded, codes, start)
         else:
+            cells = X.T if _is_range(leaf.variables, X.shape[1]) else X.T[leaf.variables]
             height = 1 + leaf.n_terms
             block = floats[leaf.first_slot : leaf.first_slot + height * len(leaf.variables)]
             rows = block.reshape(len(leaf.variables), height, n_padded)[:, :, :n]
@@ -44,7 +60,6 @@ def encode_rows(
         cells = np.asarray(X[:, group.columns], dtype=np.float64)
         # Finite, so that a difference to the largest of them is a number.
         rows[...] = np.maximum(family.member_log_density(mine, cells), -1e290)
-    return codes.reshape(-1), floats.reshape(-1), n_padded
 
 
 def group_flows(
@@ -52,7 +67,7 @@ def group_flows(
     families: list[Any],
     members: dict[int, Any],
     X: np.ndarray,
-    data: tuple[np.ndarray, np.ndarray, int],
+    data: Data,
 ) -> list[np.ndarray]:
     """Flow statistics (units, 1 + S) of every group leaf, from the flows in the data."""
     floats = data[1].reshape(plan.n_data, data[2])
@@ -66,15 +81,41 @@ def group_flows(
     return out
 
 
+def _readable(X: np.ndarray) -> np.ndarray:
+    """Rows as the compiled loop takes them: few types, so that it is compiled few times."""
+    kind = X.dtype.kind
+    if kind == "b":
+        X = X.view(np.uint8)
+    elif X.dtype not in _READ:
+        X = X.astype(np.int64 if kind in "iu" else np.float64)
+    return np.ascontiguousarray(X)
+
+
 def _is_range(variables: list[int], width: int) -> bool:
     return len(variables) == width and variables[0] == 0
 
 
-def _write_codes(cells: np.ndarray, states: int, out: np.ndarray) -> None:
-    if cells.dtype.kind in "ub" and (cells.size == 0 or cells.max() < states):
-        out[...] = cells
-        return
-    x = np.asarray(cells, dtype=np.float64)
-    missing = np.isnan(x)
-    valid = (x >= 0) & (x < states) & (x == np.floor(x))
-    out[...] = np.where(valid, x, np.where(missing, states, states + 1))
+@entry_kernel
+def write_codes(cells, columns, states, n_padded, codes, start):
+    """Codes of some columns for every row of the cells, each column padded with missing ones.
+
+    Column j of them is written from ``start + j · n_padded`` of ``codes``. A missing cell has
+    code ``states``, one outside the support ``states + 1``.
+    """
+    n, width = cells.shape
+    n_columns = columns.size
+    source, used, out = pointer(cells), pointer(columns), offset(pointer(codes), start)
+    for first in range(0, n_columns, BLOCK_COLUMNS):
+        last = min(first + BLOCK_COLUMNS, n_columns)
+        for top in range(0, n, BLOCK_ROWS):
+            for j in range(first, last):
+                at, column = j * n_padded, load(used, j)
+                for i in range(top, min(top + BLOCK_ROWS, n)):
+                    x = np.float64(load(source, i * width + column))
+                    if x >= 0 and x < states and x == np.floor(x):
+                        store(out, at + i, np.int32(x))
+                    else:
+                        store(out, at + i, states if np.isnan(x) else states + 1)
+        for j in range(first, last):
+            for i in range(n, n_padded):
+                store(out, j * n_padded + i, states)

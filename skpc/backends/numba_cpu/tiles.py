@@ -71,12 +71,13 @@ def learn_tiles(
     """Log-likelihoods and flows of the rows of some lanes; damaged rows get no flow.
 
     Lane i has the tiles from ``ends[i]`` to ``ends[i + 1]`` and adds to ``edges[i]`` and
-    ``leaf_out[i]``. Begins when ``ready[0]`` is 1, which says that the model is there; -1 says
-    that it never will be. Returns whether there is nothing more to wait for.
+    ``leaf_out[i]``. Begins when ``ready[0]`` is 0, which says that model and data are there; below
+    0 they never will be. Returns whether there is nothing more to wait for.
     """
-    state = wait_for(ready)
-    if state <= 0:
-        return state < 0
+    if not wait_for(ready):
+        return False
+    if ready[0] < 0:
+        return True
     model, data, scales, (values, factors, scratch) = bare_pointers(model, data, buffers)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)

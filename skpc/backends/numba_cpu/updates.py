@@ -3,54 +3,80 @@
 from __future__ import annotations
 
 from .kernel_cache import entry_kernel, kernel
-from .simd import load, pointer, store
+from .simd import LANES, load, pointer, store, vadd, vdiv, vfill, vfma, vload, vmul, vstore, vsum
 
 
 @entry_kernel
-def mix_rows(segments, weights, flows, keep, learn, smallest, totals, new):
-    """new ∝ keep · weights + learn · flows, row by row; a row without mass keeps its weights.
+def smooth_means(sums, weight, more, start, stop):
+    """sums[i] = sums[i] / weight + more[i] for i from ``start`` to ``stop``."""
+    total, other = pointer(sums), pointer(more)
+    # Not times the inverse, which overflows for the smallest weights.
+    divisor = vfill(total, weight)
+    whole = stop - (stop - start) % LANES
+    for i in range(start, whole, LANES):
+        vstore(total, i, vadd(vdiv(vload(total, i), divisor), vload(other, i)))
+    for i in range(whole, stop):
+        store(total, i, load(total, i) / weight + load(other, i))
 
-    ``segments`` are (first weight, number, row), as in a Program; ``totals`` is scratch of
-    one zero a row. A row may lie in several segments. Below ``smallest`` a total counts as
-    no mass.
+
+@entry_kernel
+def mix_rows(segments, weights, flows, keep, learn, smallest, new, first, last):
+    """new ∝ keep · weights + learn · flows; a row without mass keeps its weights.
+
+    ``segments`` are (first weight, number, row), as in a Program, each a row of its own here;
+    the loop goes from segment ``first`` to ``last``. Below ``smallest`` a total counts as no
+    mass.
     """
-    n_segments = segments.shape[0]
     old, flow, out = pointer(weights), pointer(flows), pointer(new)
-    # Where every row is one segment, it is divided while it lies in the cache.
-    alone = n_segments == totals.size
-    for s in range(n_segments):
+    segment, a, b = pointer(segments), pointer(keep), pointer(learn)
+    for s in range(3 * first, 3 * last, 3):
+        start, row = load(segment, s), load(segment, s + 2)
+        end = start + load(segment, s + 1)
+        total = _mix(old, flow, out, start, end, load(a, row), load(b, row))
+        _normalise(old, out, start, end, total, smallest)
+
+
+@entry_kernel
+def mix_scattered_rows(segments, weights, flows, keep, learn, smallest, new, totals):
+    """The same where a row may lie in several segments; ``totals`` is a zero for every row."""
+    old, flow, out = pointer(weights), pointer(flows), pointer(new)
+    for s in range(segments.shape[0]):
+        start, row = segments[s, 0], segments[s, 2]
+        end = start + segments[s, 1]
+        totals[row] += _mix(old, flow, out, start, end, keep[row], learn[row])
+    for s in range(segments.shape[0]):
         start = segments[s, 0]
         end = start + segments[s, 1]
-        row = segments[s, 2]
-        a = keep[row]
-        b = learn[row]
-        for i in range(start, end):
-            store(out, i, a * load(old, i) + b * load(flow, i))
-        # Four sums side by side: each addition need not wait for the one before.
-        first, second, third, fourth = 0.0, 0.0, 0.0, 0.0
-        whole = end - (end - start) % 4
-        for i in range(start, whole, 4):
-            first += load(out, i)
-            second += load(out, i + 1)
-            third += load(out, i + 2)
-            fourth += load(out, i + 3)
-        for i in range(whole, end):
-            first += load(out, i)
-        totals[row] += (first + second) + (third + fourth)
-        if alone:
-            _normalise(old, out, start, end, totals[row], smallest)
-    if not alone:
-        for s in range(n_segments):
-            start = segments[s, 0]
-            total = totals[segments[s, 2]]
-            _normalise(old, out, start, start + segments[s, 1], total, smallest)
+        _normalise(old, out, start, end, totals[segments[s, 2]], smallest)
+
+
+@kernel
+def _mix(old, flow, out, start, end, keep, learn):
+    """Mix a segment; its sum."""
+    a, b, sums = vfill(old, keep), vfill(old, learn), vfill(old, 0)
+    whole = end - (end - start) % LANES
+    for i in range(start, whole, LANES):
+        mixed = vfma(b, vload(flow, i), vmul(a, vload(old, i)))
+        vstore(out, i, mixed)
+        sums = vadd(sums, mixed)
+    total = vsum(sums)
+    for i in range(whole, end):
+        mixed = keep * load(old, i) + learn * load(flow, i)
+        store(out, i, mixed)
+        total += mixed
+    return total
 
 
 @kernel
 def _normalise(old, out, start, end, total, smallest):
+    """Divide a segment by its row's total, while it lies in the cache."""
     if total >= smallest:
         inverse = 1.0 / total
-        for i in range(start, end):
+        many = vfill(out, inverse)
+        whole = end - (end - start) % LANES
+        for i in range(start, whole, LANES):
+            vstore(out, i, vmul(vload(out, i), many))
+        for i in range(whole, end):
             store(out, i, load(out, i) * inverse)
     else:
         for i in range(start, end):

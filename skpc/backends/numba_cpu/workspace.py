@@ -12,6 +12,9 @@ import numpy as np
 from .plan import Plan
 from .simd import PANEL
 
+#: Encoded cells that one thread writes while the others wake up.
+FEW_NUMBERS = 1 << 16
+
 
 class Workspace(NamedTuple):
     """What one thread needs for one tile."""
@@ -30,6 +33,14 @@ class Bench:
         self.tables = (plan.instructions, plan.args, plan.pulls)
         self._free: dict[int, queue.SimpleQueue] = {}
         self._accumulators: queue.SimpleQueue = queue.SimpleQueue()
+
+    def encodes_together(self, n_rows: int) -> bool:
+        """Whether rows are so few that the thread that calls encodes them for all others.
+
+        These wait in their kernels then, and do not want the interpreter when it does.
+        """
+        plan = self.plan
+        return not plan.group_leaves and (plan.n_codes + plan.n_data) * n_rows <= FEW_NUMBERS
 
     @contextmanager
     def workspace(self, panels: int) -> Iterator[Workspace]:

@@ -55,9 +55,10 @@ class SummedBackend(Backend):
         X: np.ndarray,
         sample_weight: np.ndarray | None = None,
         wanted: tuple[str, ...] = (),
+        top_down: bool = False,
     ) -> Statistics:
         """Of the rows of all processes."""
-        mine = self.backend.statistics(parameters, X, sample_weight, wanted)
+        mine = self.backend.statistics(parameters, X, sample_weight, wanted, top_down)
         is_numpy = isinstance(mine.flows, np.ndarray)
         on_gpu = dist.get_backend(self.group) == "nccl"
         device = torch.device("cuda" if on_gpu else "cpu") if is_numpy else mine.flows.device

@@ -136,6 +136,7 @@ class TorchBackend(Backend):
         X: np.ndarray,
         sample_weight: np.ndarray | None = None,
         wanted: tuple[str, ...] = (),
+        top_down: bool = False,
     ) -> Statistics:
         """As in the contract; what is ``wanted`` beside flows is computed in float64 on the CPU."""
         check_wanted(self.program, wanted)
