@@ -20,6 +20,7 @@ from typing import Any
 
 import numba
 from numba.core import caching
+from numba.core.runtime import rtsys
 
 _FOLDER = Path(__file__).parent
 #: Its operation codes are constants in the compiled kernels.
@@ -90,7 +91,11 @@ class _Cache(caching.FunctionCache):
     _impl_class = _Impl
 
     def load_overload(self, sig, target_context):
-        found = super().load_overload(sig, target_context)
+        # numba would first load all it needs to compile anything, which takes longer than every
+        # kernel of a usual fit; machine code needs but its runtime.
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            found = self._load_overload(sig, target_context)
         if found is None:
             _announce(self._py_func.__name__)
         return found
