@@ -141,7 +141,8 @@ class TableEncoder:
                 values = np.unique(X[:, j]) if isinstance(X, np.ndarray) else X.distinct(j)
                 if schema is not None:
                     values = schema.columns[j].categories(values)
-                why = "words" if kind == WORDS else "categories"
+                declared = schema is not None and schema.columns[j].declared > 0
+                why = "words" if kind == WORDS and not declared else "categories"
                 self._make_categorical(j, values, why if named or kind == WORDS else AS_SAID)
                 continue
             column = X[:, j]

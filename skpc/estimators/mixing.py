@@ -39,12 +39,15 @@ def mix(
     -------
     PCDensityEstimator
         With the arguments and the history of the model of the largest weight, but for
-        ``structure``, which is the circuit that mixes all.
+        ``structure``, which is the circuit that mixes all: what learns on does so with that
+        model's solver.
 
     Raises
     ------
     ValueError
         If there are no models, or if their columns differ.
+    TypeError
+        If ``models`` is no sequence of estimators.
 
     See Also
     --------
@@ -85,6 +88,8 @@ def mix(
 
 def _checked(models: Any) -> list[PCDensityEstimator]:
     """The models as a list, if they can be mixed."""
+    if isinstance(models, PCDensityEstimator):
+        raise TypeError("models is one PCDensityEstimator; give a list of them: [model, ...].")
     models = list(models)
     if not models:
         raise ValueError("models is empty; give at least one fitted PCDensityEstimator.")

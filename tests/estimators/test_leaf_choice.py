@@ -151,6 +151,14 @@ def test_a_circuit_made_by_hand_says_its_leaves():
     assert [leaf.distribution for leaf in model.leaves_.values()] == [Gaussian(), Poisson()]
 
 
+def test_declared_categories_are_not_called_words():
+    pandas = pytest.importorskip("pandas")
+    table = frame().assign(grade=pandas.Categorical(["low", "high"] * (len(frame()) // 2)))
+    leaves = make(max_iter=1).fit(table).leaves_
+    assert leaves["grade"].why == "categories"
+    assert leaves["word"].why == "words"
+
+
 def test_reasons_can_be_stored_as_text():
     leaves = make().fit(frame()).leaves_
     assert json.dumps({name: leaf.why for name, leaf in leaves.items()})

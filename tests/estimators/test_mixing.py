@@ -100,6 +100,8 @@ def test_frames_come_back_as_frames():
 def test_what_cannot_be_mixed(parts):
     with pytest.raises(ValueError, match="models is empty"):
         mix([], VALID)
+    with pytest.raises(TypeError, match=r"one PCDensityEstimator; give a list"):
+        mix(parts[0], VALID)
     with pytest.raises(TypeError, match=r"models\[1\] is a str"):
         mix([parts[0], "hclt"], VALID)
     with pytest.raises(NotFittedError):

@@ -106,7 +106,7 @@ class _Cache(caching.FunctionCache):
 _LONG = {
     "score_tiles": ("scoring", "2 to 15"),
     "learn_tiles": ("learning", "7 to 15"),
-    "curve_tiles": ("second derivatives", "30 to 40"),
+    "curve_tiles": ("second derivatives", "30 to 60"),
 }
 
 
