@@ -276,6 +276,6 @@ def test_torch_computes_the_same(name):
             np.testing.assert_allclose(mine, other, atol=tolerance)
         (_, one), (_, other) = (
             learn_batch(backend, parameters, SolverState(horizon=5), Anemone(), statistics, None)
-            for statistics in (actual, expected)
+            for statistics in (actual, expected.scaled(1.0))  # they are lost
         )
         np.testing.assert_allclose(one.weights, other.weights, atol=tolerance)

@@ -327,17 +327,22 @@ class Learner:
             part = parts[leaf.family]
             out = leaves[leaf.family]
             if leaf.is_table:
-                out += part @ self._state_statistics[leaf.family]
+                statistics = self._state_statistics[leaf.family]
+                out[:, 0] += part.sum(axis=1)
+                if statistics is None:
+                    out[:, 1:] += part
+                else:
+                    out[:, 1:] += part @ statistics
             else:
                 out += part
 
     @cached_property
-    def _state_statistics(self) -> dict[int, np.ndarray]:
-        """A one and the sufficient statistics of every state of the finite families."""
-        return {
-            f: np.column_stack(
-                [np.ones(family.n_states), family.statistics(np.arange(family.n_states)).T]
-            )
-            for f, family in enumerate(self.program.families)
-            if family.n_states is not None
-        }
+    def _state_statistics(self) -> dict[int, np.ndarray | None]:
+        """Sufficient statistics of every state of the finite families; None if they are one-hot."""
+        found: dict[int, np.ndarray | None] = {}
+        for f, family in enumerate(self.program.families):
+            if family.n_states is not None:
+                statistics = family.statistics(np.arange(family.n_states)).T
+                one_hot = np.array_equal(statistics, np.eye(family.n_states))
+                found[f] = None if one_hot else statistics
+        return found

@@ -5,8 +5,8 @@ for a missing cell) and M = W T its own table, the kernels count C[n, s], the fl
 n over rows in state s. The edge n→c then had Σ_s W[n, c] T[c, s] C[n, s] / M[n, s], and
 leaf unit c in state s had Σ_n of the same terms.
 
-Once a batch this goes over all such weights, so it is compiled. Probabilities are passed
-state by state, (states, family units): so the units of an input lie side by side.
+Once a batch this goes over all such weights, so it is compiled. For merged sums probabilities
+are passed state by state, (states, family units): so the units of an input lie side by side.
 """
 
 from __future__ import annotations
@@ -14,29 +14,53 @@ from __future__ import annotations
 import numpy as np
 
 from .kernel_cache import entry_kernel, kernel
-from .simd import LANES, load, pointer, store, vadd, vfill, vfma, vload, vsum
+from .simd import (
+    LANES,
+    load,
+    pointer,
+    store,
+    vadd,
+    vdiv,
+    vfill,
+    vfma,
+    vlike,
+    vload,
+    vmax,
+    vstore,
+    vsum,
+)
 
 
 @entry_kernel
-def pack_tables(probability, starts, ends, scale_starts, table, log2_scale):
+def pack_tables(probability, starts, ends, scale_starts, tops, table, log2_scale):
     """Values of every (unit, state) divided by the largest of the input's units.
 
-    Input i has the units from ``starts[i]`` to ``ends[i]``; ``table`` is (units, states + 2),
-    the last two states being a missing cell and a value outside the support.
+    ``probability`` is (units, states); input i has the units from ``starts[i]`` to ``ends[i]``;
+    ``table`` is (units, states + 2), the last two states being a missing cell and a value
+    outside the support. ``tops`` (states,) is scratch.
     """
-    n_states = probability.shape[0]
+    n_states = probability.shape[1]
+    source, top, out = pointer(probability), pointer(tops), pointer(table)
+    whole = n_states - n_states % LANES
     for i in range(starts.size):
-        for s in range(n_states):
-            top = 0.0
-            for u in range(starts[i], ends[i]):
-                top = max(top, probability[s, u])
-            if not top > 0:
-                top = 1.0
-            for u in range(starts[i], ends[i]):
-                table[u * (n_states + 2) + s] = probability[s, u] / top
-            log2_scale[scale_starts[i] + s] = np.log2(top)
+        tops[...] = 0.0
         for u in range(starts[i], ends[i]):
-            table[u * (n_states + 2) + n_states] = 1.0
+            at = u * n_states
+            for s in range(0, whole, LANES):
+                vstore(top, s, vmax(vload(source, at + s), vload(top, s)))
+            for s in range(whole, n_states):
+                store(top, s, max(load(top, s), load(source, at + s)))
+        for s in range(n_states):
+            if not tops[s] > 0:
+                tops[s] = 1.0
+            log2_scale[scale_starts[i] + s] = np.log2(tops[s])
+        for u in range(starts[i], ends[i]):
+            at, to = u * n_states, u * (n_states + 2)
+            for s in range(0, whole, LANES):
+                vstore(out, to + s, vlike(out, vdiv(vload(source, at + s), vload(top, s))))
+            for s in range(whole, n_states):
+                store(out, to + s, load(source, at + s) / load(top, s))
+            store(out, to + n_states, 1.0)
 
 
 @entry_kernel

@@ -28,7 +28,7 @@ class Packed:
     merged : list of ndarray
         What merged sums come to: see ``merged.py``.
     probabilities : dict of int to ndarray of shape (states, units)
-        Of finite families.
+        Of the finite families below merged sums.
     is_filled : bool
     """
 
@@ -93,10 +93,12 @@ class Packer:
         for leaf in self.plan.families:
             family, mean = self.program.families[leaf.family], parameters.leaves[leaf.family]
             if leaf.is_table:
-                probability = np.ascontiguousarray(family.probabilities(mean).T, dtype=np.float64)
-                model.probabilities[leaf.family] = probability
+                probability = np.ascontiguousarray(family.probabilities(mean), dtype=np.float64)
                 places = self._table_places[leaf.family]
-                pack_tables(probability, *places, table[leaf.packed_start :], log2_scale)
+                tops = np.empty(family.n_states)
+                pack_tables(probability, *places, tops, table[leaf.packed_start :], log2_scale)
+                if leaf.family in self._merged_families:
+                    model.probabilities[leaf.family] = np.ascontiguousarray(probability.T)
             else:
                 natural = family.natural_parameters(mean)
                 rows = np.column_stack([-family.log_partition(natural), natural])
@@ -123,6 +125,10 @@ class Packer:
                 f"parameters have arrays of shapes {found}, but the program needs "
                 f"{self._shapes}; use parameters of the same circuit."
             )
+
+    @cached_property
+    def _merged_families(self) -> set[int]:
+        return {group.family for group in self.plan.merged}
 
     @cached_property
     def _table_places(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
