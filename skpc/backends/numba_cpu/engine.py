@@ -13,7 +13,15 @@ from ...circuit import Parameters, Program, Statistics
 from .. import log_domain
 from ..base import Backend, TopDown, check_wanted
 from .accumulate import top_down
-from .lanes import MAX_LANES, allowed_threads, cuts, run_lanes, threads_at_work
+from .distinct import find_distinct
+from .lanes import (
+    MAX_LANES,
+    allowed_threads,
+    cuts,
+    even_tiles,
+    run_lanes,
+    threads_at_work,
+)
 from .learning import Learner
 from .packing import Packed, Packer
 from .plan import make_plan
@@ -187,11 +195,19 @@ class NumbaBackend(Backend):
     # -- scoring ----------------------------------------------------------------------------
 
     def _score(self, model: Packed, X: np.ndarray) -> np.ndarray:
+        same = None
+        if not self._scoring.plan.n_data:
+            # Scoring costs a third of learning.
+            same = find_distinct(X, self.program.n_weights // 3)
+        if same is not None:
+            return self._score_all(model, X.take(same.first, axis=0))[same.owner]
+        return self._score_all(model, X)
+
+    def _score_all(self, model: Packed, X: np.ndarray) -> np.ndarray:
         n = len(X)
-        panels = min(self._tile_panels, -(-n // PANEL))
-        tile = panels * PANEL
-        n_tiles = -(-n // tile)
         n_threads = allowed_threads(self.n_jobs)
+        panels, n_tiles = even_tiles(n, self._tile_panels, even=n_threads > 1)
+        tile = panels * PANEL
         n_lanes = min(n_tiles, max(n_threads, -(-n_tiles // self._lane_tiles)))
         out = np.empty(n_tiles * tile)
         bound = np.empty(n_tiles * tile)

@@ -13,6 +13,8 @@ from typing import Any
 
 import joblib
 
+from .simd import PANEL
+
 Task = Callable[[], None]
 #: Least numbers that a thread goes through in a loop over parameters: with fewer, waking it
 #: costs more than it saves.
@@ -151,6 +153,19 @@ def _worker() -> _Worker:
         return _idle.pop()
     except IndexError:
         return _Worker()
+
+
+def even_tiles(n: int, most_panels: int, even: bool) -> tuple[int, int]:
+    """Panels of a tile, and tiles, for so many rows: as full as possible, the last one too.
+
+    ``even`` asks for an even number of tiles, so that two threads have as much to do.
+    """
+    n_panels = max(1, -(-n // PANEL))
+    n_tiles = -(-n_panels // most_panels)
+    if even:
+        n_tiles += n_tiles % 2
+    panels = -(-n_panels // n_tiles)
+    return panels, -(-n // (panels * PANEL))
 
 
 def cuts(n: int, n_parts: int) -> list[int]:

@@ -13,8 +13,9 @@ import numpy as np
 from ...circuit import Program, Statistics
 from .. import log_curvature
 from .accumulate import add_lanes, add_leaf_lanes, add_rows
+from .distinct import find_distinct
 from .handover import count_down
-from .lanes import MAX_LANES, Task, allowed_threads, cuts, run_lanes
+from .lanes import MAX_LANES, Task, allowed_threads, cuts, even_tiles, run_lanes
 from .merged import unpack_merged
 from .packing import Packed, Packer
 from .plan import make_plan
@@ -29,7 +30,7 @@ LANE_WORK = 6_000_000
 LANE_ROWS = 128
 #: Least numbers of the lanes that a thread adds up.
 PART_NUMBERS = 1 << 19
-#: Sizes of batches for which room is kept: nearly equal ones have two.
+#: Sizes of batches for which room is kept: nearly equal ones have a few.
 MAX_ROOMS = 4
 #: More than anybody waits for.
 CANCELLED = 1 << 40
@@ -38,43 +39,43 @@ LANE_BYTES = 1 << 28
 
 
 class _Room:
-    """What rows of one number need, kept for the next batch of as many.
+    """What tiles of rows need, kept for the next batch of as many.
 
     Attributes
     ----------
+    panels : int
+        Of a tile.
     ends : ndarray of shape (lanes + 1,)
         First tile of every lane, and the end of the last.
-    log_likelihood, bound, weights : ndarray
+    log_likelihood, bound, weights : ndarray of shape (n_padded,)
         Of every row, and of those that fill the last tile; weights of these are 0, the others
         at most one, which keeps derivatives in the range of the dtype.
-    ones : ndarray of shape (n,)
+    ones : ndarray of shape (n_padded,)
     ready, told
         Say that the model is there: to kernels that spin, and to those that gave up.
     """
 
-    def __init__(self, n: int, panels: int, tile: int, ends: np.ndarray, dtype: np.dtype) -> None:
-        self.n_rows, self.panels, self.tile, self.ends = n, panels, tile, ends
+    def __init__(self, panels: int, ends: np.ndarray, dtype: np.dtype) -> None:
+        self.panels, self.tile, self.ends = panels, panels * PANEL, ends
         self.n_lanes = len(ends) - 1
-        self.n_padded = n_padded = int(ends[-1]) * tile
+        self.n_padded = n_padded = int(ends[-1]) * self.tile
         self.log_likelihood, self.bound = np.empty(n_padded), np.empty(n_padded)
         self.weights = np.zeros(n_padded, dtype=dtype)
-        self.ones = np.ones(n)
+        self.ones = np.ones(n_padded)
         self.ready, self.told = np.zeros(1, dtype=np.int64), threading.Event()
-        self._are_ones = False
 
-    def take_weights(self, weight: np.ndarray | None) -> float:
+    def take_weights(self, weight: np.ndarray | None, n: int) -> float:
         """Set the weights, over their largest; that one, or 0 when there is nothing to learn."""
-        if not self.n_rows:
+        if not n:
             return 0.0
-        if weight is None:
-            if not self._are_ones:
-                self.weights[: self.n_rows] = 1
-                self._are_ones = True
-            return 1.0
-        unit = float(weight.max())
+        unit = 1.0 if weight is None else float(weight.max())
         if unit > 0:
-            self._are_ones = False
-            np.divide(weight, unit, out=self.weights[: self.n_rows], casting="same_kind")
+            mine = self.weights[:n]
+            if weight is None:
+                mine[:] = 1
+            else:
+                np.divide(weight, unit, out=mine, casting="same_kind")
+            self.weights[n:] = 0
         return unit
 
 
@@ -141,19 +142,15 @@ class Learner:
 
     def _room(self, n: int) -> _Room:
         """Room for so many rows, off the list while it is used: others may learn meanwhile."""
+        work = n * max(1, self.program.n_weights)
+        most = max(1, min(self.max_lanes, work // LANE_WORK, -(-n // LANE_ROWS)))
+        panels, n_tiles = even_tiles(n, self._tile_panels, even=most > 1)
+        shape = panels, n_tiles * panels * PANEL
         try:
-            return self._rooms.pop([room.n_rows for room in self._rooms].index(n))
+            known = [(room.panels, room.n_padded) for room in self._rooms]
+            return self._rooms.pop(known.index(shape))
         except (ValueError, IndexError):
-            return self._make_room(n)
-
-    def _make_room(self, n: int) -> _Room:
-        panels = min(self._tile_panels, max(1, -(-n // PANEL)))
-        tile = panels * PANEL
-        n_tiles = -(-n // tile)
-        work = n_tiles * tile * max(1, self.program.n_weights)
-        most = min(self.max_lanes, work // LANE_WORK, -(-n // LANE_ROWS))
-        n_lanes = max(1, min(n_tiles, most))
-        return _Room(n, panels, tile, np.array(cuts(n_tiles, n_lanes)), self.dtype)
+            return _Room(panels, np.array(cuts(n_tiles, max(1, min(n_tiles, most)))), self.dtype)
 
     def _learn(
         self,
@@ -167,8 +164,13 @@ class Learner:
         curve: Any,
         beside: Task | None,
     ) -> None:
+        same = None
+        if not self.bench.plan.n_data:
+            same = find_distinct(X, self.program.n_weights)
+        if same is not None:
+            X, weight = X.take(same.first, axis=0), same.weights(weight)
         room = self._room(len(X))
-        unit = room.take_weights(weight)
+        unit = room.take_weights(weight, len(X))
         if not unit > 0:
             flows[:] = 0
             return
@@ -271,7 +273,7 @@ class Learner:
             # number can bring about although no mass was lost.
             room.bound[:] = np.inf
             flows[:] = 0  # they may be those of the total
-        row_weights = room.ones if weight is None else weight
+        row_weights = room.ones[: len(X)] if weight is None else weight
         mine, learnt, n_damaged = add_rows(room.log_likelihood, room.bound, row_weights, LOST_SHARE)
         total.log_likelihood += mine
         total.weight += learnt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Bench:
         self.plan = plan
         self.dtype = dtype
         self.tables = (plan.instructions, plan.args, plan.pulls)
-        self._free: dict[int, queue.SimpleQueue] = {}
+        self._free: list[tuple[int, Any]] = []
         self._accumulators: queue.SimpleQueue = queue.SimpleQueue()
 
     def encodes_together(self, n_rows: int) -> bool:
@@ -44,16 +44,20 @@ class Bench:
 
     @contextmanager
     def workspace(self, panels: int) -> Iterator[Workspace]:
-        """A workspace for tiles of so many panels, for a ``with`` block."""
-        free = self._free.setdefault(panels, queue.SimpleQueue())
+        """A workspace for tiles of so many panels or more, for a ``with`` block.
+
+        Too small a one is dropped.
+        """
         try:
-            space = free.get_nowait()
-        except queue.Empty:
-            space = self._make(panels)
+            there, space = self._free.pop()
+        except IndexError:
+            there, space = 0, None
+        if there < panels:
+            there, space = panels, self._make(panels)
         try:
             yield space
         finally:
-            free.put(space)
+            self._free.append((there, space))
 
     def _make(self, panels: int) -> Workspace:
         plan, rows = self.plan, panels * PANEL
