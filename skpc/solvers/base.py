@@ -12,8 +12,7 @@ from sklearn.base import BaseEstimator
 from ..backends import TopDown
 from ..backends.weights import mix_leaves, mix_rows, row_sums
 from ..circuit import Circuit, Parameters, Statistics
-from ..distributions import Distribution
-from ..utils.arrays import by_numpy, full, namespace
+from ..utils.arrays import full, namespace, of_family
 from ..utils.nested_settings import refuse_settings_of_names
 from .schedules import resolve_schedule
 
@@ -158,13 +157,9 @@ def mix(
     leaves = []
     for f, mean in enumerate(parameters.leaves):
         new = mix_leaves(mean, statistics.leaves[f], keep[1][f], learn[1][f], SMALLEST)
-        leaves.append(project(program.families[f], new))
+        family = program.families[f]
+        leaves.append(of_family(family, family.project, new))
     return Parameters(program, weights, leaves)
-
-
-def project(family: Distribution, mean: Any) -> Any:
-    """Nearest mean parameters of members, of a tensor too."""
-    return family.project(mean) if family.takes_tensors else by_numpy(family.project, mean)
 
 
 def unit_flows(statistics: Statistics, parameters: Parameters):

@@ -11,7 +11,7 @@ import numpy as np
 from ..backends import log_weight_gradient, renormalise
 from ..backends.weights import row_sums, spread_rows
 from ..circuit import Parameters, Statistics
-from ..utils.arrays import by_numpy, namespace
+from ..utils.arrays import namespace, of_family
 
 #: No coordinate moves further in one update: a weight by a factor e, a location by one unit.
 LARGEST_MOVE = 1.0
@@ -71,7 +71,7 @@ def gradient(parameters: Parameters, statistics: Statistics) -> Coordinates:
     else:
         weights = log_weight_gradient(parameters, flows)
     leaves = [
-        by_numpy(family.unconstrained_gradient, mean, flow[:, 0], flow[:, 1:])
+        of_family(family, family.unconstrained_gradient, mean, flow[:, 0], flow[:, 1:])
         for family, mean, flow in zip(program.families, parameters.leaves, statistics.leaves)
     ]
     return Coordinates(weights, leaves)
@@ -85,7 +85,7 @@ def moved(parameters: Parameters, move: Coordinates) -> Parameters:
     program = parameters.program
     weights = parameters.weights * namespace(move.weights).exp(_bounded(move.weights))
     leaves = [
-        by_numpy(partial(_moved_leaf, family), mean, _bounded(step))
+        of_family(family, partial(_moved_leaf, family), mean, _bounded(step))
         for family, mean, step in zip(program.families, parameters.leaves, move.leaves)
     ]
     new = Parameters(program, weights, leaves)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...circuit import Parameters
-from ...utils.arrays import by_numpy, to_numpy
+from ...utils.arrays import of_family, to_numpy
 from .plan import Layer, Plan
 from .rows import Blocks, Rows
 from .workspace import ABSOLUTE, EXPONENT, RELATIVE, Workspace
@@ -116,10 +116,7 @@ class TableLeaves(Leaves):
 
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> Table:
         mean = parameters.leaves[self.f]
-        if self.family.takes_tensors:
-            probability = self.family.probabilities(mean)
-        else:
-            probability = by_numpy(self.family.probabilities, mean)
+        probability = of_family(self.family, self.family.probabilities, mean)
         probability = probability[self._unit_index(mean.device)].to(self.device)
         states = self.n_states
         top = probability.amax(1)
@@ -195,9 +192,11 @@ class ExponentialLeaves(Leaves):
 
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> torch.Tensor:
         """Coefficients (owners, units, 1 + S): minus the log partition, natural parameters."""
-        natural = self.family.natural_parameters(to_numpy(parameters.leaves[self.f]))
-        rows = np.column_stack([-self.family.log_partition(natural), natural])
-        return torch.from_numpy(rows[self.family_units]).to(self.device)
+        mean = parameters.leaves[self.f]
+        natural = of_family(self.family, self.family.natural_parameters, mean)
+        less = of_family(self.family, self.family.log_partition, natural)
+        rows = torch.column_stack([-less, natural])
+        return rows[self._unit_index(mean.device)].to(self.device)
 
     def encode(self, X: np.ndarray, on_device, packed) -> Any:
         """Base measure (inputs, rows), and whether the cell is there and its statistics."""
