@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -41,12 +40,13 @@ class Coordinates(NamedTuple):
         leaves = [name for name in arrays if name.startswith("leaves_")]
         return cls(arrays["weights"], [arrays[f"leaves_{i}"] for i in range(len(leaves))])
 
-    def norm(self) -> float:
-        """Euclidean length of all together."""
-        norm = namespace(self.weights).linalg.norm
-        return math.hypot(*(float(norm(x)) for x in (self.weights, *self.leaves)))
+    def norm(self) -> Any:
+        """Euclidean length of all together, where they are."""
+        xp = namespace(self.weights)
+        parts = [xp.linalg.norm(x) for x in (self.weights, *self.leaves)]
+        return xp.linalg.norm(xp.stack(parts))
 
-    def scaled(self, factor: float) -> Coordinates:
+    def scaled(self, factor: Any) -> Coordinates:
         """All times a factor."""
         return Coordinates(factor * self.weights, [factor * x for x in self.leaves])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from .memory import rows_that_fit, with_fewer_rows
 from .passes import Passes
 from .plan import Plan
 from .scales import LOST_SHARE
+from .updates import RecordedUpdate, can_record
 from .uses import Uses
 from .workspace import Model, Totals, Workspace
 
@@ -161,7 +162,21 @@ class TorchBackend(Backend):
         """As in the contract; of tensors, in the precision of the values."""
         if isinstance(parameters.weights, np.ndarray):
             return self._host_backend.top_down(parameters)
-        return self._uses.top_down(self.prepared(parameters).model, self._passes.layers)
+        last = self._last
+        if last is not None and last.parameters is parameters:
+            banks = last.model.banks
+        else:
+            # Not kept: where this is recorded, other numbers come to stand in the same tensors.
+            self._check(parameters)
+            flat: Any = parameters.weights
+            banks = self._banks(flat.device).read(flat, self._kind, self.torch_device)
+        return self._uses.top_down(banks, self._passes.layers)
+
+    def recorded(self, run: Callable[..., Any]) -> Callable[..., Any] | None:
+        """As in the contract; on a GPU, for circuits that are bound by launches of kernels."""
+        if self.torch_device.type != "cuda" or not can_record(self.program):
+            return None
+        return RecordedUpdate(run, self.torch_device)
 
     # -- parameters that stay on the device -----------------------------------------------
 

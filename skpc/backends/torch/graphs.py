@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ...circuit import Parameters, Statistics
+from .arrays import mapped
 from .leaves import GivenLeaves
 from .passes import Passes
 from .workspace import Model, Totals
@@ -78,10 +80,10 @@ class RecordedPasses(Passes):
             self._recordings[n] = self._record(n, cells)
         known = self._recordings[n]
         for mine, new in zip(known.cells, cells, strict=True):
-            _copy(mine, new)
+            copy_into(mine, new)
         known.row_weight.copy_(torch.from_numpy(weight))
         known.replay()
-        for total, part in zip(_tensors(totals), _tensors(self._totals), strict=True):
+        for total, part in zip(tensors_of(totals), tensors_of(self._totals), strict=True):
             total.add_(part)
             part.zero_()
         log_likelihood, bound = known.result
@@ -96,18 +98,18 @@ class RecordedPasses(Passes):
     def _load(self, model: Model, totals: Totals) -> None:
         """Copy a model to where the recordings read it; it is the same for the passes of a call."""
         if self._model is None:
-            self._model = _like(model)
-            self._totals = _like(totals)
-            for part in _tensors(self._totals):
+            self._model = copied(model)
+            self._totals = copied(totals)
+            for part in tensors_of(self._totals):
                 part.zero_()
         if self._source is not model:
-            _copy(self._model, model)
+            copy_into(self._model, model)
             self._source = model
 
     def _record(self, n: int, cells: list[Any]) -> Recording:
         model, totals = self._model, self._totals
         assert model is not None and totals is not None
-        mine = [_like(cell) for cell in cells]
+        mine = [copied(cell) for cell in cells]
         # Rows without weight add nothing while the pass is tried.
         row_weight = torch.zeros(n, dtype=self.dtype, device=self.device)
         # The memory of the usual passes, whose views change their size.
@@ -120,27 +122,31 @@ class RecordedPasses(Passes):
         return Recording(replay, mine, row_weight, result)
 
 
-def _tensors(thing: Any) -> list[torch.Tensor]:
+def tensors_of(thing: Any) -> list[torch.Tensor]:
     """All tensors of a structure, in order."""
     if isinstance(thing, torch.Tensor):
         return [thing]
+    if isinstance(thing, Parameters | Statistics):
+        found: list[torch.Tensor] = []
+        mapped(thing, found.append)
+        return found
     parts = thing.values() if isinstance(thing, dict) else thing
-    return [tensor for part in parts for tensor in _tensors(part)]
+    return [tensor for part in parts for tensor in tensors_of(part)]
 
 
-def _like(thing: Any) -> Any:
+def copied(thing: Any) -> Any:
     """A copy of a structure with tensors of its own."""
     if isinstance(thing, torch.Tensor):
         return thing.clone()
-    if isinstance(thing, dict):
-        return {key: _like(part) for key, part in thing.items()}
-    parts = [_like(part) for part in thing]
+    if isinstance(thing, Parameters | Statistics | dict):
+        return mapped(thing, copied)
+    parts = [copied(part) for part in thing]
     if isinstance(thing, list):
         return parts
     return type(thing)(*parts) if hasattr(thing, "_fields") else tuple(parts)
 
 
-def _copy(mine: Any, new: Any) -> None:
+def copy_into(mine: Any, new: Any) -> None:
     """Copy the tensors of one structure into those of another."""
-    for here, there in zip(_tensors(mine), _tensors(new), strict=True):
+    for here, there in zip(tensors_of(mine), tensors_of(new), strict=True):
         here.copy_(there)

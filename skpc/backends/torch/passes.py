@@ -112,7 +112,7 @@ class Passes:
         """Both ways, on the device but for groups of columns, which read X."""
         log_likelihood, bound = self.up(space, model, cells, learns=True)
         plan = self.plan
-        space.values[plan.n_values :] = 0.0
+        space.values[plan.n_values :].zero_()
         root = plan.flow_place[plan.root][0]
         space.values[root] = torch.where(bound <= LOST_SHARE, row_weight, 0.0)
         with self._products(True):
