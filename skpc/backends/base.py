@@ -85,8 +85,8 @@ class Backend(ABC):
         Parameters
         ----------
         run : callable
-            From a number, a dict of arrays as this backend holds them, and more of these,
-            Parameters or Statistics, to such dicts and Parameters. It does the same operations
+            From a number, a dict of arrays as this backend holds them, Parameters, and Statistics
+            to such a dict and Parameters: those that come next. It does the same operations
             whatever is in the arrays, may write over its arguments, and takes the number as an
             array of one as well.
         """

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
-from ..utils.arrays import as_floats, beside, namespace, special
+from ..utils.arrays import as_floats, codes, namespace, special
 from .base import FloatArray
 from .finite import FiniteDistribution, softplus
 
@@ -77,10 +77,7 @@ class Binomial(FiniteDistribution):
 
     def log_base_measure(self, x: npt.ArrayLike) -> FloatArray:
         x = np.asarray(x, dtype=np.float64)
-        count = self.statistics(x)[0]
-        log_ways = gammaln(self.n_trials + 1.0) - (
-            gammaln(count + 1.0) + gammaln(self.n_trials - count + 1.0)
-        )
+        log_ways = self._log_ways(self.statistics(x)[0])
         return np.where(self._in_support(x), log_ways, super().log_base_measure(x))
 
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
@@ -101,11 +98,16 @@ class Binomial(FiniteDistribution):
 
     def log_probabilities(self, mean: npt.ArrayLike) -> FloatArray:
         mean = self.project(mean)
-        states = np.arange(self.n_states, dtype=np.float64)
-        count, log_ways = beside(mean, states), beside(mean, self.log_base_measure(states))
+        count = codes(mean, self.n_states)
         successes = special(mean).xlogy(count, mean / self.n_trials)
         failures = special(mean).xlog1py(self.n_trials - count, -mean / self.n_trials)
-        return log_ways + successes + failures
+        return self._log_ways(count) + successes + failures
+
+    def _log_ways(self, count: FloatArray) -> FloatArray:
+        """Logarithms of the binomial coefficients."""
+        log_gamma, n = special(count).gammaln, self.n_trials
+        log_fewer = log_gamma(count + 1.0) + log_gamma(n - count + 1.0)
+        return float(gammaln(n + 1.0)) - log_fewer
 
     def probabilities(self, mean: npt.ArrayLike) -> FloatArray:
         logarithms = self.log_probabilities(mean)

@@ -38,10 +38,10 @@ def full(like: Any, n: int, value: Any) -> Any:
 
 
 def codes(like: Any, n: int) -> Any:
-    """0, ..., n - 1, made where the array is."""
+    """0, ..., n - 1 as floats, made where the array is."""
     if isinstance(like, np.ndarray | np.generic):
-        return np.arange(n)
-    return sys.modules["torch"].arange(n, device=like.device)
+        return np.arange(n, dtype=np.float64)
+    return sys.modules["torch"].arange(n, dtype=like.dtype, device=like.device)
 
 
 def special(array: Any) -> Any:
@@ -51,13 +51,6 @@ def special(array: Any) -> Any:
 
         return scipy.special
     return sys.modules["torch"].special
-
-
-def beside(like: Any, array: np.ndarray) -> Any:
-    """A numpy array where the first one is."""
-    if isinstance(like, np.ndarray | np.generic):
-        return array
-    return sys.modules["torch"].from_numpy(array).to(like.device)
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -67,7 +67,7 @@ def problem(name):
 @pytest.fixture
 def recordings(monkeypatch):
     """Backends of tests record as those of a GPU do; every recording is noted."""
-    from skpc.backends.torch import TorchBackend, graphs, updates
+    from skpc.backends.torch import engine, graphs, updates
 
     noted = []
 
@@ -75,13 +75,12 @@ def recordings(monkeypatch):
         noted.append(run)
         return played_back(run, device)
 
-    def recorded(self, run):
-        may = updates.can_record(self.program)
-        return updates.RecordedUpdate(run, self.torch_device) if may else None
+    def can_record(program, device):
+        return updates.can_record(program, torch.device("cuda"))
 
     monkeypatch.setattr(updates, "record", record)
     monkeypatch.setattr(graphs, "record", record)
-    monkeypatch.setattr(TorchBackend, "recorded", recorded)
+    monkeypatch.setattr(engine, "can_record", can_record)
     return noted
 
 
@@ -298,9 +297,11 @@ def test_large_circuits_are_not_recorded(monkeypatch):
     from skpc.backends.torch import updates
 
     program = reference.make("tree").program
-    assert updates.can_record(program)
+    gpu = torch.device("cuda")
+    assert updates.can_record(program, gpu)
+    assert not updates.can_record(program, torch.device("cpu"))
     monkeypatch.setattr(updates, "MOST_WEIGHTS", program.n_weights - 1)
-    assert not updates.can_record(program)
+    assert not updates.can_record(program, gpu)
 
 
 def test_a_cpu_records_nothing():

@@ -120,10 +120,10 @@ class TableLeaves(Leaves):
         probability = probability[self._unit_index(mean.device)].to(self.device)
         states = self.n_states
         top = probability.amax(1)
-        top[top == 0] = 1.0
+        top.masked_fill_(top == 0, 1.0)
         values = probability.new_zeros(len(self.owners), self.units, states + 2)
-        values[:, :, :states] = probability / top[:, None]
-        values[:, :, states] = 1.0
+        torch.div(probability, top[:, None], out=values[:, :, :states])
+        values[:, :, states].fill_(1.0)
         log2_scale = probability.new_zeros(len(self.owners), states + 2)
         log2_scale[:, :states] = torch.log2(top)
         return Table(values.to(dtype), log2_scale)

@@ -21,10 +21,10 @@ from .graphs import copied, copy_into, record, tensors_of
 MOST_WEIGHTS = 1 << 24
 
 
-def can_record(program: Program) -> bool:
+def can_record(program: Program, device: torch.device) -> bool:
     """Whether updates of a program need no help from the CPU, and are worth to be recorded."""
     alone = all(family.takes_tensors for family in program.families)
-    return alone and program.n_weights <= MOST_WEIGHTS
+    return device.type == "cuda" and alone and program.n_weights <= MOST_WEIGHTS
 
 
 class RecordedUpdate:
@@ -64,10 +64,11 @@ class RecordedUpdate:
     def _try_to_record(self, things: tuple) -> bool:
         """Whether it could be done; what the CPU has a part in cannot."""
         self._read = copied(things)
+        results: list[Any] = []
 
         def run():
-            self._result = self._run(self._step, *self._read)
-            return tensors_of(self._result)
+            results[:] = [self._run(self._step, *self._read)]
+            return tensors_of(results)
 
         try:
             self._replay, _ = record(run, self._device)
@@ -79,4 +80,6 @@ class RecordedUpdate:
             )
             self._possible = False
             del self._read
-        return self._possible
+            return False
+        (self._result,) = results
+        return True
