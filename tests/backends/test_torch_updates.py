@@ -84,6 +84,18 @@ def recordings(monkeypatch):
     return noted
 
 
+def recording_backend(program):
+    """Its passes are recorded, too."""
+    from skpc.backends.torch import graphs
+
+    backend = torch_backend(program, np.float64)
+    passes = backend._passes
+    backend.__dict__["_passes"] = graphs.RecordedPasses(
+        passes.plan, passes.dtype, passes.device, False
+    )
+    return backend
+
+
 def path(backend, parameters, X, solver, update, epochs=3):
     """State and parameters after every batch, the last of an epoch being short."""
     state, found = SolverState(horizon=9, total_weight=len(X)), []
@@ -152,7 +164,7 @@ def test_what_callers_hold_does_not_change(solver, recordings):
 @every_solver
 def test_a_training_with_recordings(solver, recordings, monkeypatch):
     """Full and short batches, held-out rows, and the parameters of the best epoch."""
-    from skpc.backends.torch import TorchBackend, graphs
+    from skpc.backends.torch import TorchBackend
 
     parameters, X, smoothing = problem("dag")
     weight = np.random.default_rng(0).random(N_ROWS)
@@ -164,12 +176,7 @@ def test_a_training_with_recordings(solver, recordings, monkeypatch):
             validation=ArraySource(X[:20]),
         )  # fmt: skip
 
-    backend = torch_backend(parameters.program, np.float64)
-    passes = backend._passes
-    backend.__dict__["_passes"] = graphs.RecordedPasses(
-        passes.plan, passes.dtype, passes.device, False
-    )
-    found = learnt(backend)
+    found = learnt(recording_backend(parameters.program))
     assert len(recordings) >= 2, "of passes and of updates"
     monkeypatch.setattr(TorchBackend, "recorded", lambda self, run: None)
     expected = learnt(torch_backend(parameters.program, np.float64))
@@ -183,7 +190,7 @@ def test_a_training_with_recordings(solver, recordings, monkeypatch):
 
 @every_solver
 @pytest.mark.parametrize("name", ["tree", "hmm", "kronecker", "columns"])
-def test_a_recorded_update_asks_the_cpu_for_nothing(name, solver, recordings, monkeypatch):
+def test_recordings_ask_the_cpu_for_nothing(name, solver, recordings, monkeypatch):
     """A graph cannot hold what reads a number on the host, or brings numbers from there."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -198,7 +205,7 @@ def test_a_recorded_update_asks_the_cpu_for_nothing(name, solver, recordings, mo
             return function(*args, **(kwargs or {}))
 
     parameters, X, smoothing = problem(name)
-    backend = torch_backend(parameters.program, np.float64)
+    backend = recording_backend(parameters.program)
     path(backend, parameters, X, solver, Updates(backend, solver, backend.taken(smoothing)))
 
     def refuse(*args, **others):
@@ -208,9 +215,10 @@ def test_a_recorded_update_asks_the_cpu_for_nothing(name, solver, recordings, mo
         monkeypatch.setattr(owner, what, refuse)
     for what in ("numpy", "item", "tolist", "__array__", "__bool__", "__float__"):
         monkeypatch.setattr(torch.Tensor, what, refuse)
-    (run,) = recordings
-    with NoHost():
-        run()
+    assert len(recordings) == 3, "full and short passes, and the update"
+    with torch.inference_mode(), NoHost():
+        for run in recordings:
+            run()
 
 
 def test_other_arrays_are_recorded_anew(recordings):

@@ -6,7 +6,7 @@ One class a form; which families have it, :func:`make_leaves` says.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -61,8 +61,11 @@ class Leaves(ABC):
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> Any:
         """The layer's parameters on the device, as the other methods take them."""
 
+    #: Whether ``encode`` reads nothing but what is on the device.
+    reads_codes: ClassVar[bool] = False
+
     @abstractmethod
-    def encode(self, X: np.ndarray, on_device: torch.Tensor | None, packed: Any) -> Any:
+    def encode(self, X: Any, on_device: torch.Tensor | None, packed: Any) -> Any:
         """The cells that the layer reads, on the device; ``on_device`` are all cells there."""
 
     @abstractmethod
@@ -84,8 +87,8 @@ class Leaves(ABC):
     def _write_scales(self, space: Workspace, log2_scale: torch.Tensor) -> None:
         scales = space.scales[self.scale_start : self.scale_start + self.n]
         scales[:, EXPONENT] = log2_scale
-        scales[:, RELATIVE] = 0.0
-        scales[:, ABSOLUTE] = self.lost
+        scales[:, RELATIVE].zero_()
+        scales[:, ABSOLUTE].fill_(self.lost)
 
     def _values(self, space: Workspace) -> torch.Tensor:
         values = space.values[self.start : self.start + self.n * self.units]
@@ -105,6 +108,8 @@ class Table(NamedTuple):
 
 class TableLeaves(Leaves):
     """Finite families: one value a (unit, state), state S for a missing cell and S + 1 outside."""
+
+    reads_codes: ClassVar[bool] = True
 
     def __init__(self, *given) -> None:
         super().__init__(*given)
@@ -128,7 +133,7 @@ class TableLeaves(Leaves):
         log2_scale[:, :states] = torch.log2(top)
         return Table(values.to(dtype), log2_scale)
 
-    def encode(self, X: np.ndarray, on_device: torch.Tensor | None, packed: Table) -> torch.Tensor:
+    def encode(self, X: Any, on_device: torch.Tensor | None, packed: Any) -> torch.Tensor:
         """Codes (inputs, rows)."""
         assert on_device is not None
         x = on_device[:, self.variables].T
