@@ -29,7 +29,7 @@ from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Categorical
 from skpc.solvers import Anemone, SolverState
 from skpc.structures import HMM, PD
-from skpc.training.loop import learn_batch
+from skpc.training.updates import Updates
 
 N_ROWS = 60_000
 SIDE = 28
@@ -155,11 +155,11 @@ def peaks(device, quick):
 def training_step(backend, parameters, X):
     """A function that learns one batch, parameters staying on the device."""
     held = [SolverState(horizon=1000), parameters]
+    updates = Updates(backend, Anemone(), None)
 
     def step():
         with backend.at_work():
-            statistics = backend.statistics(held[1], X)
-            held[:] = learn_batch(backend, held[1], held[0], Anemone(), statistics, None)
+            held[:] = updates(*held, backend.statistics(held[1], X))
 
     return step
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -77,6 +78,19 @@ class Backend(ABC):
     def given(self, thing: Any) -> Any:
         """The same with numpy arrays."""
         return thing
+
+    def recorded(self, run: Callable[..., Any]) -> Callable[..., Any] | None:
+        """A function that does the same faster from its second call on; None where nothing does.
+
+        Parameters
+        ----------
+        run : callable
+            From a number, a dict of arrays as this backend holds them, Parameters, and Statistics
+            to such a dict and Parameters: those that come next. It does the same operations
+            whatever is in the arrays, may write over its arguments, and takes the number as an
+            array of one as well.
+        """
+        return None
 
     def at_work(self) -> AbstractContextManager:
         """Around many calls: what each of them would set and reset."""

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.arrays import as_floats
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -54,7 +56,9 @@ class Distribution(ABC):
     ordered: ClassVar[bool] = False
     #: Whether members know their values, so that nothing must draw them elsewhere.
     is_fixed: ClassVar[bool] = False
-    #: Whether ``project``, and ``probabilities`` of a finite family, take tensors of torch too.
+    #: Whether what is computed from parameters alone takes tensors of torch too: ``project``,
+    #: natural and mean parameters, ``log_partition``, unconstrained coordinates and the gradient
+    #: in them, and ``probabilities`` of a finite family. A GPU then needs no help from the CPU.
     takes_tensors: ClassVar[bool] = False
     #: Columns that a member speaks of together; rows of such a group are the last axis of x.
     n_variables: int = 1
@@ -381,9 +385,8 @@ class Distribution(ABC):
         ndarray of shape (..., S)
             In nats times rows for each unit of the coordinate.
         """
-        flow = np.asarray(flow, dtype=np.float64)[..., np.newaxis]
-        observed = np.asarray(flow_statistics, dtype=np.float64)
-        return observed - flow * np.asarray(mean, dtype=np.float64)
+        flow = as_floats(flow)[..., np.newaxis]
+        return as_floats(flow_statistics) - flow * as_floats(mean)
 
     def kl(self, mean_p: npt.ArrayLike, mean_q: npt.ArrayLike) -> FloatArray:
         """Kullback-Leibler divergence KL(p || q) between members, in nats.

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ..utils.arrays import as_floats, namespace
 from .base import FloatArray
-from .finite import FiniteDistribution
+from .finite import FiniteDistribution, softplus
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,17 @@ class Bernoulli(FiniteDistribution):
         return (np.asarray(x, dtype=np.float64) == 1.0).astype(np.float64)[np.newaxis]
 
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
-        return np.logaddexp(0.0, np.asarray(natural, dtype=np.float64)[..., 0])
+        return softplus(as_floats(natural)[..., 0])
 
     def natural_parameters(self, mean: npt.ArrayLike) -> FloatArray:
-        mean = np.asarray(mean, dtype=np.float64)
+        ones = as_floats(mean)
+        xp = namespace(ones)
         with np.errstate(divide="ignore"):
-            return np.log(mean) - np.log1p(-mean)
+            return xp.log(ones) - xp.log1p(-ones)
 
     def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
-        return np.exp(-np.logaddexp(0.0, -np.asarray(natural, dtype=np.float64)))
+        logits = as_floats(natural)
+        return namespace(logits).exp(-softplus(-logits))
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:
         return as_floats(mean).clip(0.0, 1.0)

@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, xlog1py, xlogy
+from scipy.special import gammaln
 
+from ..utils.arrays import as_floats, codes, namespace, special
 from .base import FloatArray
-from .finite import FiniteDistribution
+from .finite import FiniteDistribution, softplus
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Binomial(FiniteDistribution):
 
     n_trials: int
     name: ClassVar[str] = "binomial"
+    takes_tensors: ClassVar[bool] = True
     ordered: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "the expected count, from 0 to n_trials"
     n_statistics = 1
@@ -75,36 +77,41 @@ class Binomial(FiniteDistribution):
 
     def log_base_measure(self, x: npt.ArrayLike) -> FloatArray:
         x = np.asarray(x, dtype=np.float64)
-        count = self.statistics(x)[0]
-        log_ways = gammaln(self.n_trials + 1.0) - (
-            gammaln(count + 1.0) + gammaln(self.n_trials - count + 1.0)
-        )
+        log_ways = self._log_ways(self.statistics(x)[0])
         return np.where(self._in_support(x), log_ways, super().log_base_measure(x))
 
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
-        return self.n_trials * np.logaddexp(0.0, np.asarray(natural, dtype=np.float64)[..., 0])
+        return self.n_trials * softplus(as_floats(natural)[..., 0])
 
     def natural_parameters(self, mean: npt.ArrayLike) -> FloatArray:
-        mean = np.asarray(mean, dtype=np.float64)
+        count = as_floats(mean)
+        log = namespace(count).log
         with np.errstate(divide="ignore"):
-            return np.log(mean) - np.log(self.n_trials - mean)
+            return log(count) - log(self.n_trials - count)
 
     def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
-        natural = np.asarray(natural, dtype=np.float64)
-        return self.n_trials * np.exp(-np.logaddexp(0.0, -natural))
+        logits = as_floats(natural)
+        return self.n_trials * namespace(logits).exp(-softplus(-logits))
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:
-        return np.clip(np.asarray(mean, dtype=np.float64), 0.0, self.n_trials)
+        return as_floats(mean).clip(0.0, self.n_trials)
 
     def log_probabilities(self, mean: npt.ArrayLike) -> FloatArray:
         mean = self.project(mean)
-        count = np.arange(self.n_states, dtype=np.float64)
-        successes = xlogy(count, mean / self.n_trials)
-        failures = xlog1py(self.n_trials - count, -mean / self.n_trials)
-        return self.log_base_measure(count) + successes + failures
+        count = codes(mean, self.n_states)
+        successes = special(mean).xlogy(count, mean / self.n_trials)
+        failures = special(mean).xlog1py(self.n_trials - count, -mean / self.n_trials)
+        return self._log_ways(count) + successes + failures
+
+    def _log_ways(self, count: FloatArray) -> FloatArray:
+        """Logarithms of the binomial coefficients."""
+        log_gamma, n = special(count).gammaln, self.n_trials
+        log_fewer = log_gamma(count + 1.0) + log_gamma(n - count + 1.0)
+        return float(gammaln(n + 1.0)) - log_fewer
 
     def probabilities(self, mean: npt.ArrayLike) -> FloatArray:
-        return np.exp(self.log_probabilities(mean))
+        logarithms = self.log_probabilities(mean)
+        return namespace(logarithms).exp(logarithms)
 
     def mean_from_probabilities(self, probabilities: npt.ArrayLike) -> FloatArray:
         """Expected count of any table of probabilities; inverse of `probabilities` on members.

@@ -77,17 +77,20 @@ class Categorical(FiniteDistribution):
         return (states == x).astype(np.float64)
 
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
-        natural = np.asarray(natural, dtype=np.float64)
-        largest = natural.max(axis=-1)
-        return largest + np.log(np.exp(natural - largest[..., np.newaxis]).sum(axis=-1))
+        natural = as_floats(natural)
+        xp = namespace(natural)
+        largest = xp.amax(natural, axis=-1)
+        return largest + xp.log(xp.exp(natural - largest[..., np.newaxis]).sum(axis=-1))
 
     def natural_parameters(self, mean: npt.ArrayLike) -> FloatArray:
         with np.errstate(divide="ignore"):
-            return np.log(np.asarray(mean, dtype=np.float64))
+            mean = as_floats(mean)
+            return namespace(mean).log(mean)
 
     def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
-        natural = np.asarray(natural, dtype=np.float64)
-        mass = np.exp(natural - natural.max(axis=-1, keepdims=True))
+        natural = as_floats(natural)
+        xp = namespace(natural)
+        mass = xp.exp(natural - xp.amax(natural, axis=-1, keepdims=True))
         return mass / mass.sum(axis=-1, keepdims=True)
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.arrays import as_floats, namespace
 from .base import Distribution, FloatArray
 
 #: float64 cannot tell larger counts apart.
@@ -47,17 +48,18 @@ class CountDistribution(Distribution):
         raise NotImplementedError
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:
-        return np.clip(np.asarray(mean, dtype=np.float64), self.rate_floor, LARGEST)
+        return as_floats(mean).clip(self.rate_floor, LARGEST)
 
     def uniform_prior(self) -> FloatArray:
         return np.ones(1)
 
     def to_unconstrained(self, mean: npt.ArrayLike) -> FloatArray:
-        return np.log(self.project(mean))
+        mean = self.project(mean)
+        return namespace(mean).log(mean)
 
     def from_unconstrained(self, unconstrained: npt.ArrayLike) -> FloatArray:
-        unconstrained = np.asarray(unconstrained, dtype=np.float64)
-        return self.project(np.exp(np.minimum(unconstrained, np.log(LARGEST))))
+        log_rate = as_floats(unconstrained).clip(max=np.log(LARGEST))
+        return self.project(namespace(log_rate).exp(log_rate))
 
     def expectation(self, mean: npt.ArrayLike) -> FloatArray:
         return self.project(mean)[..., 0]

@@ -5,6 +5,7 @@ from abc import abstractmethod
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.arrays import namespace
 from .base import Distribution, FloatArray
 
 
@@ -134,3 +135,9 @@ class FiniteDistribution(Distribution):
     def _in_support(self, x: FloatArray) -> npt.NDArray[np.bool_]:
         """Which values are states (a missing cell is not one)."""
         return (x >= 0) & (x < self.n_states) & (x == np.floor(x))
+
+
+def softplus(x: FloatArray) -> FloatArray:
+    """log(1 + exp(x))."""
+    xp = namespace(x)
+    return xp.logaddexp(xp.zeros_like(x), x)

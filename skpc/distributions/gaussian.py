@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.arrays import as_floats, namespace
 from .base import Distribution, FloatArray, observed_cells
 
 # Squares of larger values overflow float64; 1e300 also leaves room for a sum over 1e8 rows.
@@ -52,6 +53,7 @@ class Gaussian(Distribution):
 
     variance_floor: float = 1e-3
     name: ClassVar[str] = "gaussian"
+    takes_tensors: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "[mean, mean² + sd²], with sd² at least the variance_floor"
     n_states = None
     n_statistics = 2
@@ -73,11 +75,12 @@ class Gaussian(Distribution):
 
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
         linear, quadratic = _last_axis(natural)
-        return -0.25 * linear * (linear / quadratic) - 0.5 * np.log(-2.0 * quadratic)
+        log = namespace(linear).log
+        return -0.25 * linear * (linear / quadratic) - 0.5 * log(-2.0 * quadratic)
 
     def natural_parameters(self, mean: npt.ArrayLike) -> FloatArray:
         location, variance = self._moments(mean)
-        return np.stack([location / variance, -0.5 / variance], axis=-1)
+        return _stack(location / variance, -0.5 / variance)
 
     def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
         linear, quadratic = _last_axis(natural)
@@ -104,9 +107,8 @@ class Gaussian(Distribution):
         """
         location, square = _last_axis(mean)
         location = _clip(location)
-        return np.stack(
-            [location, np.maximum(square, location * location + self.variance_floor)], axis=-1
-        )
+        larger = namespace(location).maximum
+        return _stack(location, larger(square, location * location + self.variance_floor))
 
     def uniform_prior(self) -> FloatArray:
         return _pack(np.zeros(()), np.maximum(np.ones(()), self.variance_floor))
@@ -148,11 +150,11 @@ class Gaussian(Distribution):
 
     def to_unconstrained(self, mean: npt.ArrayLike) -> FloatArray:
         location, variance = self._moments(mean)
-        return np.stack([location, 0.5 * np.log(variance)], axis=-1)
+        return _stack(location, 0.5 * namespace(variance).log(variance))
 
     def from_unconstrained(self, unconstrained: npt.ArrayLike) -> FloatArray:
         location, log_scale = _last_axis(unconstrained)
-        variance = np.exp(2.0 * np.minimum(log_scale, np.log(_LARGEST)))
+        variance = namespace(log_scale).exp(2.0 * log_scale.clip(max=np.log(_LARGEST)))
         return self.project(_pack(_clip(location), variance))
 
     def unconstrained_gradient(
@@ -161,7 +163,7 @@ class Gaussian(Distribution):
         mean = self.project(mean)
         location, variance = self._moments(mean)
         first, second = _last_axis(super().unconstrained_gradient(mean, flow, flow_statistics))
-        return np.stack([first, second - 2.0 * location * first], axis=-1) / variance[..., None]
+        return _stack(first, second - 2.0 * location * first) / variance[..., None]
 
     def sample(self, mean: npt.ArrayLike, rng: np.random.Generator) -> FloatArray:
         location, variance = self._moments(mean)
@@ -214,19 +216,24 @@ class Gaussian(Distribution):
         """Expectation and floored variance, each of shape (...)."""
         location, square = _last_axis(mean)
         location = _clip(location)
-        return location, np.maximum(square - location * location, self.variance_floor)
+        return location, (square - location * location).clip(self.variance_floor)
 
 
 def _clip(x: FloatArray) -> FloatArray:
-    return np.clip(x, -_LARGEST, _LARGEST)
+    return x.clip(-_LARGEST, _LARGEST)
 
 
 def _last_axis(array: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """The two components of an array of shape (..., 2)."""
-    array = np.asarray(array, dtype=np.float64)
-    return array[..., 0], array[..., 1]
+    floats = as_floats(array)
+    return floats[..., 0], floats[..., 1]
+
+
+def _stack(first: FloatArray, second: FloatArray) -> FloatArray:
+    """The inverse of ``_last_axis``."""
+    return namespace(first).stack([first, second], axis=-1)
 
 
 def _pack(location: FloatArray, variance: FloatArray) -> FloatArray:
     """Mean parameters of shape (..., 2) from expectation and variance."""
-    return np.stack([location, location * location + variance], axis=-1)
+    return _stack(location, location * location + variance)

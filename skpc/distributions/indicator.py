@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.arrays import as_floats, codes, namespace
 from .base import FloatArray
 from .categorical import Categorical
 
@@ -32,13 +33,13 @@ class Indicator(Categorical):
 
     name: ClassVar[str] = "indicator"
     is_fixed: ClassVar[bool] = True
-    takes_tensors: ClassVar[bool] = False
     mean_in_words: ClassVar[str] = "a one for one state, zeros for the others"
 
     def project(self, mean: npt.ArrayLike) -> FloatArray:
         """The state with the largest mass, the first of equals."""
-        mean = np.asarray(mean, dtype=np.float64)
-        return np.eye(self.n_states)[mean.argmax(axis=-1)]
+        mass = as_floats(mean)
+        xp, state = namespace(mass), mass.argmax(axis=-1)[..., np.newaxis]
+        return xp.where(codes(mass, self.n_states) == state, xp.ones_like(mass), 0.0)
 
     def uniform_prior(self) -> FloatArray:
         """The first state: no member is less informative than another."""

@@ -55,6 +55,7 @@ class LogNormal(Distribution):
 
     variance_floor: float = 1e-3
     name: ClassVar[str] = "log_normal"
+    takes_tensors: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "[E[log x], E[log² x]], variance at least the variance_floor"
     n_states = None
     n_statistics = 2

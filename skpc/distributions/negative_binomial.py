@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
+from ..utils.arrays import as_floats, namespace
 from .base import FloatArray
 from .counts import LARGEST, CountDistribution
 
@@ -65,6 +66,7 @@ class NegativeBinomial(CountDistribution):
     size: float
     rate_floor: float = 1e-6
     name: ClassVar[str] = "negative_binomial"
+    takes_tensors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,11 +120,13 @@ class NegativeBinomial(CountDistribution):
         return (count + r - 0.5) * np.log1p(count / r) - count + series
 
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
-        return -self.size * np.log1p(-self._share(natural)[..., 0])
+        share = self._share(natural)[..., 0]
+        return -self.size * namespace(share).log1p(-share)
 
     def natural_parameters(self, mean: npt.ArrayLike) -> FloatArray:
         mean = self.project(mean)
-        return np.log(mean) - np.log1p(mean / self.size)
+        xp = namespace(mean)
+        return xp.log(mean) - xp.log1p(mean / self.size)
 
     def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
         share = self._share(natural)
@@ -130,8 +134,9 @@ class NegativeBinomial(CountDistribution):
 
     def _share(self, natural: npt.ArrayLike) -> FloatArray:
         """m / (m + r), below 1 also where the natural parameter is rounded to log(r)."""
-        natural = np.asarray(natural, dtype=np.float64)
-        return np.minimum(np.exp(np.minimum(natural - np.log(self.size), 0.0)), _ALMOST_ONE)
+        natural = as_floats(natural)
+        log_share = (natural - np.log(self.size)).clip(max=0.0)
+        return namespace(natural).exp(log_share).clip(max=_ALMOST_ONE)
 
     def log_density(self, mean: npt.ArrayLike, x: npt.ArrayLike) -> FloatArray:
         # Not by way of A: close to its limit log(r), the natural parameter has too few digits.

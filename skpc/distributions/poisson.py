@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
+from ..utils.arrays import as_floats, namespace
 from .base import FloatArray
 from .counts import CountDistribution
 
@@ -48,18 +49,22 @@ class Poisson(CountDistribution):
 
     rate_floor: float = 1e-6
     name: ClassVar[str] = "poisson"
+    takes_tensors: ClassVar[bool] = True
 
     def _log_base_measure(self, count: FloatArray) -> FloatArray:
         return -gammaln(count + 1.0)
 
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
-        return np.exp(np.asarray(natural, dtype=np.float64)[..., 0])
+        natural = as_floats(natural)[..., 0]
+        return namespace(natural).exp(natural)
 
     def natural_parameters(self, mean: npt.ArrayLike) -> FloatArray:
-        return np.log(self.project(mean))
+        mean = self.project(mean)
+        return namespace(mean).log(mean)
 
     def mean_parameters(self, natural: npt.ArrayLike) -> FloatArray:
-        return np.exp(np.asarray(natural, dtype=np.float64))
+        natural = as_floats(natural)
+        return namespace(natural).exp(natural)
 
     def sample(self, mean: npt.ArrayLike, rng: np.random.Generator) -> FloatArray:
         return rng.poisson(self.expectation(mean)).astype(np.float64)

@@ -6,7 +6,7 @@ that is in the statistics. The flat loop over all weights is a backend's kernel.
 
 from .adam import Adam
 from .anemone import Anemone, unit_steps
-from .base import Solver, SolverState
+from .base import Solver, SolverState, StepSolver
 from .coordinates import Coordinates
 from .em import EM
 from .gradient import GradientSolver
@@ -32,6 +32,7 @@ __all__ = [
     "SharpnessEM",
     "Solver",
     "SolverState",
+    "StepSolver",
     "resolve_schedule",
     "resolve_solver",
     "scheduled_step",

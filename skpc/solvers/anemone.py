@@ -9,12 +9,12 @@ import numpy as np
 from ..backends import TopDown
 from ..circuit import Parameters, Statistics
 from ..utils.arrays import full
-from .base import SMALLEST, Solver, mix, unit_flows
+from .base import SMALLEST, StepSolver, mix, unit_flows
 from .momentum import check_decay, with_momentum
-from .schedules import check_steps, scheduled_step
+from .schedules import check_steps
 
 
-class Anemone(Solver):
+class Anemone(StepSolver):
     """θ' ∝ (1 - α) TD(n) θ_nc + α F̄_nc on every batch: eq. 7 and 19 of Liu, Shao and
     Van den Broeck, arXiv 2505.19982 [1]_.
 
@@ -50,7 +50,6 @@ class Anemone(Solver):
     """
 
     needs_top_down: ClassVar[bool] = True
-    takes_tensors: ClassVar[bool] = True
 
     def __init__(self, step_size=0.9, min_step_size="auto", schedule="cosine", momentum=0.0):
         self.step_size = step_size
@@ -62,17 +61,15 @@ class Anemone(Solver):
         check_steps(self)
         check_decay(self, "momentum")
 
-    def update(self, state, parameters, statistics, top_down):
+    def take_step(self, step, state, parameters, statistics, top_down):
         """Mix the joint distribution's expectation with the batch's."""
-        step = scheduled_step(self, state)
         statistics, arrays = with_momentum(self.momentum, state, statistics)
         keep = (1 - step) * top_down.rows, [(1 - step) * t for t in top_down.leaves]
         learn = (
             full(top_down.rows, len(top_down.rows), step),
             [full(t, len(t), step) for t in top_down.leaves],
         )
-        new = mix(parameters, keep, learn, statistics)
-        return state.advanced(arrays), new
+        return arrays, mix(parameters, keep, learn, statistics)
 
 
 def unit_steps(

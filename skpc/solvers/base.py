@@ -12,10 +12,9 @@ from sklearn.base import BaseEstimator
 from ..backends import TopDown
 from ..backends.weights import mix_leaves, mix_rows, row_sums
 from ..circuit import Circuit, Parameters, Statistics
-from ..distributions import Distribution
-from ..utils.arrays import by_numpy, full, namespace
+from ..utils.arrays import full, namespace, of_family
 from ..utils.nested_settings import refuse_settings_of_names
-from .schedules import resolve_schedule
+from .schedules import resolve_schedule, scheduled_step
 
 #: Below the smallest normal number, quotients lose their digits and reciprocals overflow.
 SMALLEST = np.finfo(np.float64).tiny
@@ -129,6 +128,38 @@ class Solver(BaseEstimator, ABC):
         """One step."""
 
 
+class StepSolver(Solver):
+    """Base of solvers whose update is arithmetic of arrays, and one number: the step.
+
+    A backend may record the arithmetic, on tensors, and repeat it with other numbers. So
+    ``take_step`` never looks at what is in an array to choose what to do, and of the state it
+    reads ``arrays`` and ``share`` only, unless it asks for ``wanted`` statistics.
+    """
+
+    takes_tensors: ClassVar[bool] = True
+
+    def next_step(self, state: SolverState) -> float:
+        """How far the next update goes: by the schedule, the share of the new in a mean."""
+        return scheduled_step(self, state)
+
+    @abstractmethod
+    def take_step(
+        self,
+        step: Any,
+        state: SolverState,
+        parameters: Parameters,
+        statistics: Statistics,
+        top_down: TopDown | None,
+    ) -> tuple[dict[str, np.ndarray], Parameters]:
+        """Arrays to remember and new parameters; the step is a number, or a tensor of one."""
+
+    def update(self, state, parameters, statistics, top_down):
+        """One step of the length that is due."""
+        step = self.next_step(state)
+        arrays, new = self.take_step(step, state, parameters, statistics, top_down)
+        return state.advanced(arrays), new
+
+
 def mix(
     parameters: Parameters,
     keep: tuple[np.ndarray, list[np.ndarray]],
@@ -158,13 +189,9 @@ def mix(
     leaves = []
     for f, mean in enumerate(parameters.leaves):
         new = mix_leaves(mean, statistics.leaves[f], keep[1][f], learn[1][f], SMALLEST)
-        leaves.append(project(program.families[f], new))
+        family = program.families[f]
+        leaves.append(of_family(family, family.project, new))
     return Parameters(program, weights, leaves)
-
-
-def project(family: Distribution, mean: Any) -> Any:
-    """Nearest mean parameters of members, of a tensor too."""
-    return family.project(mean) if family.takes_tensors else by_numpy(family.project, mean)
 
 
 def unit_flows(statistics: Statistics, parameters: Parameters):
@@ -173,7 +200,7 @@ def unit_flows(statistics: Statistics, parameters: Parameters):
     return rows, [leaf[:, 0] for leaf in statistics.leaves]
 
 
-def move_towards(parameters: Parameters, statistics: Statistics, step: float) -> Parameters:
+def move_towards(parameters: Parameters, statistics: Statistics, step: Any) -> Parameters:
     """θ' = (1 - s) θ + s F̄_nc / F̄_n, and the same for leaves; units without flow stay."""
     rows, leaves = unit_flows(statistics, parameters)
     keep = _share(rows, 1 - step), [_share(x, 1 - step) for x in leaves]

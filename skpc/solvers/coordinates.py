@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 from ..backends import log_weight_gradient, renormalise
 from ..backends.weights import row_sums, spread_rows
 from ..circuit import Parameters, Statistics
-from ..utils.arrays import by_numpy, namespace
+from ..utils.arrays import namespace, of_family
 
 #: No coordinate moves further in one update: a weight by a factor e, a location by one unit.
 LARGEST_MOVE = 1.0
@@ -41,12 +40,13 @@ class Coordinates(NamedTuple):
         leaves = [name for name in arrays if name.startswith("leaves_")]
         return cls(arrays["weights"], [arrays[f"leaves_{i}"] for i in range(len(leaves))])
 
-    def norm(self) -> float:
-        """Euclidean length of all together."""
-        norm = namespace(self.weights).linalg.norm
-        return math.hypot(*(float(norm(x)) for x in (self.weights, *self.leaves)))
+    def norm(self) -> Any:
+        """Euclidean length of all together, where they are."""
+        xp = namespace(self.weights)
+        parts = [xp.linalg.norm(x) for x in (self.weights, *self.leaves)]
+        return xp.linalg.norm(xp.stack(parts))
 
-    def scaled(self, factor: float) -> Coordinates:
+    def scaled(self, factor: Any) -> Coordinates:
         """All times a factor."""
         return Coordinates(factor * self.weights, [factor * x for x in self.leaves])
 
@@ -71,7 +71,7 @@ def gradient(parameters: Parameters, statistics: Statistics) -> Coordinates:
     else:
         weights = log_weight_gradient(parameters, flows)
     leaves = [
-        by_numpy(family.unconstrained_gradient, mean, flow[:, 0], flow[:, 1:])
+        of_family(family, family.unconstrained_gradient, mean, flow[:, 0], flow[:, 1:])
         for family, mean, flow in zip(program.families, parameters.leaves, statistics.leaves)
     ]
     return Coordinates(weights, leaves)
@@ -85,7 +85,7 @@ def moved(parameters: Parameters, move: Coordinates) -> Parameters:
     program = parameters.program
     weights = parameters.weights * namespace(move.weights).exp(_bounded(move.weights))
     leaves = [
-        by_numpy(partial(_moved_leaf, family), mean, _bounded(step))
+        of_family(family, partial(_moved_leaf, family), mean, _bounded(step))
         for family, mean, step in zip(program.families, parameters.leaves, move.leaves)
     ]
     new = Parameters(program, weights, leaves)

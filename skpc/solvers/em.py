@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ..utils.arrays import full
-from .base import Solver, mix
+from .base import StepSolver, mix
 
 
-class EM(Solver):
+class EM(StepSolver):
     """θ'_nc ∝ F̄_nc over the whole data set: eq. 5 of Liu, Shao and Van den Broeck,
     arXiv 2505.19982 [1]_.
 
@@ -27,12 +25,14 @@ class EM(Solver):
     """
 
     full_batch = True
-    takes_tensors: ClassVar[bool] = True
 
-    def update(self, state, parameters, statistics, top_down):
+    def next_step(self, state):
+        """All the way."""
+        return 1.0
+
+    def take_step(self, step, state, parameters, statistics, top_down):
         """Replace the parameters by what the flows say."""
         rows = full(parameters.weights, parameters.program.n_rows, 1.0)
         leaves = [full(m, len(m), 1.0) for m in parameters.leaves]
         nothing = 0.0 * rows, [0.0 * x for x in leaves]
-        new = mix(parameters, nothing, (rows, leaves), statistics)
-        return state.advanced(), new
+        return {}, mix(parameters, nothing, (rows, leaves), statistics)

@@ -12,7 +12,7 @@ from ..backends.weights import row_sums, spread_rows
 from ..circuit import Parameters, Statistics
 from ..utils.arrays import full, namespace
 from ..utils.numbers import is_number
-from .base import Solver, SolverState
+from .base import SolverState, StepSolver
 from .coordinates import LARGEST_MOVE, Coordinates, gradient, moved
 from .schedules import check_steps, whole_step
 from .sharpness import (
@@ -24,14 +24,12 @@ from .sharpness import (
 )
 
 
-class GradientSolver(Solver):
+class GradientSolver(StepSolver):
     """Base of the solvers that climb the log-likelihood by its gradient.
 
     They have ``step_size``, ``min_step_size``, ``schedule``, ``weight_decay``, ``clipping`` and
     ``sharpness``.
     """
-
-    takes_tensors = True
 
     @property
     def wanted(self):
@@ -90,18 +88,21 @@ class GradientSolver(Solver):
     ) -> tuple[Coordinates, dict[str, np.ndarray]]:
         """Where to go at step 1, and the arrays to remember."""
 
-    def update(self, state, parameters, statistics, top_down):
-        """One step uphill."""
+    def next_step(self, state):
+        """The multiple of the direction that is due, or a share of it for a share of a batch."""
+        return whole_step(self, state) * state.share
+
+    def take_step(self, step, state, parameters, statistics, top_down):
+        """Go uphill."""
         statistics = self.objective(parameters, statistics, state)
         slope = self.conditioned(gradient(parameters, statistics), parameters, statistics, top_down)
         if self.clipping is not None:
-            slope = slope.scaled(min(1.0, self.clipping / max(slope.norm(), 1e-300)))
+            slope = slope.scaled((self.clipping / slope.norm().clip(1e-300)).clip(max=1.0))
         direction, arrays = self.direction(slope, state)
-        step = whole_step(self, state) * state.share
         move = direction.scaled(step)
         if self.weight_decay:
             move.weights[:] -= step * self.weight_decay * _above_uniform(parameters)
-        return state.advanced(arrays), moved(parameters, move)
+        return arrays, moved(parameters, move)
 
 
 def _above_uniform(parameters: Parameters) -> np.ndarray:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from .base import Solver, move_towards
+from .base import StepSolver, move_towards
 from .momentum import check_decay, with_momentum
-from .schedules import check_steps, scheduled_step
+from .schedules import check_steps
 
 
-class MiniBatchEM(Solver):
+class MiniBatchEM(StepSolver):
     """θ' = (1 - s) θ + s F̄_nc / F̄_n on every batch: eq. 6 of Liu, Shao and Van den Broeck,
     arXiv 2505.19982 [1]_.
 
@@ -41,8 +39,6 @@ class MiniBatchEM(Solver):
     MiniBatchEM(step_size=0.5)
     """
 
-    takes_tensors: ClassVar[bool] = True
-
     def __init__(self, step_size=0.9, min_step_size="auto", schedule="cosine", momentum=0.0):
         self.step_size = step_size
         self.min_step_size = min_step_size
@@ -53,8 +49,7 @@ class MiniBatchEM(Solver):
         check_steps(self)
         check_decay(self, "momentum")
 
-    def update(self, state, parameters, statistics, top_down):
+    def take_step(self, step, state, parameters, statistics, top_down):
         """Move every unit that had flow by the share s."""
-        step = scheduled_step(self, state)
         statistics, arrays = with_momentum(self.momentum, state, statistics)
-        return state.advanced(arrays), move_towards(parameters, statistics, step)
+        return arrays, move_towards(parameters, statistics, step)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..circuit import Statistics
+from ..utils.arrays import full, namespace
 from ..utils.numbers import is_number
 from .base import SolverState
 
@@ -43,8 +44,9 @@ def running_mean(
         for name, x in new.items()
     }
     # The weight that the zeros of the start still have.
-    log_start = before.get("log_start_weight", np.zeros(1)) + log_decay
-    correction = -1 / np.expm1(float(log_start[0]))
+    like = next(iter(new.values()))
+    log_start = before.get("log_start_weight", full(like, 1, 0.0)) + log_decay
+    correction = -1 / namespace(log_start).expm1(log_start)
     return {name: correction * x for name, x in kept.items()}, kept | {
         "log_start_weight": log_start
     }

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..backends.weights import row_sums, spread_rows
-from ..utils.arrays import by_numpy, namespace
+from ..utils.arrays import namespace, of_family
 from .base import SMALLEST, unit_flows
 from .coordinates import Coordinates
 from .gradient import GradientSolver
@@ -110,7 +110,7 @@ class SGD(GradientSolver):
         larger = namespace(rows).maximum
         scale = weights * spread_rows(program, larger(rows, top_down.rows))
         leaves = [
-            by_numpy(partial(_natural_gradient, family), mean, leaf, larger(flow, use))
+            of_family(family, partial(_natural_gradient, family), mean, leaf, larger(flow, use))
             for family, mean, leaf, flow, use in zip(
                 program.families,
                 parameters.leaves,
@@ -138,7 +138,8 @@ def _natural_gradient(family, mean, flow, use):
     line = _quotient(flow[:, 1:] - flow[:, :1] * mean, use[:, None])
     with np.errstate(invalid="ignore"):
         moved = family.to_unconstrained(mean + small * line) - family.to_unconstrained(mean)
-    return np.where(np.isfinite(moved), moved / small, 0.0)
+    xp = namespace(moved)
+    return xp.where(xp.isfinite(moved), moved / small, 0.0)
 
 
 def _quotient(value, by):

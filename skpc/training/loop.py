@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends import Backend, TopDown
-from ..backends.weights import smoothed_means
+from ..backends import Backend
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
 from .shrinkage import ReadOut
 from .sources import Source, n_batches
+from .updates import Updates
 
 #: Rows that a full-batch pass hands to the backend at once.
 FULL_PASS_ROWS = 1 << 15
@@ -139,7 +139,8 @@ def train(
         state = SolverState(horizon=per_epoch * max_iter)
     state = replace(state, share=1.0, total_weight=source.total_weight).owned_by(solver)
     state = replace(state, arrays=taken(state.arrays))
-    parameters, smoothing = taken(parameters), taken(smoothing)
+    parameters = taken(parameters)
+    updates = Updates(backend, solver, taken(smoothing))
     shown = _shown(backend, parameters, read_out)
     result = TrainingResult(shown, parameters, state, max_iter=max_iter)
     best = mark = -np.inf
@@ -154,7 +155,7 @@ def train(
                     result,
                     source,
                     solver,
-                    smoothing,
+                    updates,
                     batch_size,
                     validation,
                     rng,
@@ -197,22 +198,6 @@ def _same(thing):
     return thing
 
 
-def learn_batch(
-    backend: Backend,
-    parameters: Parameters,
-    state: SolverState,
-    solver: Solver,
-    statistics: Statistics,
-    smoothing: Statistics | None,
-    top_down: TopDown | None = None,
-) -> tuple[SolverState, Parameters]:
-    """One update from the statistics of a batch, which are lost."""
-    evidence = smoothed_means(statistics, smoothing)
-    if solver.needs_top_down and top_down is None:
-        top_down = backend.top_down(parameters)
-    return solver.update(state, parameters, evidence, top_down)
-
-
 def mean_log_likelihood(backend: Backend, parameters: Parameters, source: Source) -> float:
     """Weighted mean log-likelihood of a source, nats a row."""
     total = 0.0
@@ -230,17 +215,13 @@ def _shown(backend, raw, read_out):
     return raw if read_out is None else read_out(raw, backend.top_down(raw))
 
 
-def _epoch(
-    backend, result, source, solver, smoothing, batch_size, validation, rng, number, read_out
-):
+def _epoch(backend, result, source, solver, updates, batch_size, validation, rng, number, read_out):
     """One pass over the data; its record."""
     total, weight = 0.0, 0.0
     for statistics in _epoch_statistics(backend, result, source, solver, batch_size, rng):
         total += statistics.log_likelihood
         weight += statistics.weight
-        result.state, result.raw = learn_batch(
-            backend, result.raw, result.state, solver, statistics, smoothing
-        )
+        result.state, result.raw = updates(result.state, result.raw, statistics)
         result.parameters = _shown(backend, result.raw, read_out)
     held_out = None
     if validation is not None:

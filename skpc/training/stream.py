@@ -12,8 +12,8 @@ import numpy as np
 from ..backends import Backend, TopDown
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
-from .loop import learn_batch
 from .shrinkage import ReadOut
+from .updates import learn_batch
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,26 @@ def as_floats(x: Any) -> Any:
     return x if is_tensor else np.asarray(x, dtype=np.float64)
 
 
-def full(like: Any, n: int, value: float) -> Any:
+def full(like: Any, n: int, value: Any) -> Any:
     """``n`` equal numbers, as the array is: of its library, precision and device."""
-    return np.full(n, value) if isinstance(like, np.ndarray) else like.new_full((n,), value)
+    # Filled, for new_full would bring a value that is a tensor to the host first.
+    return np.full(n, value) if isinstance(like, np.ndarray) else like.new_empty(n).fill_(value)
+
+
+def codes(like: Any, n: int) -> Any:
+    """0, ..., n - 1 as floats, made where the array is."""
+    if isinstance(like, np.ndarray | np.generic):
+        return np.arange(n, dtype=np.float64)
+    return sys.modules["torch"].arange(n, dtype=like.dtype, device=like.device)
+
+
+def special(array: Any) -> Any:
+    """The special functions that take the array: scipy's or torch's, by the same names."""
+    if isinstance(array, np.ndarray | np.generic):
+        import scipy.special
+
+        return scipy.special
+    return sys.modules["torch"].special
 
 
 def to_numpy(array: Any) -> np.ndarray:
@@ -48,3 +65,8 @@ def by_numpy(function: Callable[..., np.ndarray], *arrays: Any) -> Any:
         return function(*arrays)
     result = function(*map(to_numpy, arrays))
     return sys.modules["torch"].from_numpy(np.ascontiguousarray(result)).to(first.device)
+
+
+def of_family(family: Any, function: Callable[..., Any], *arrays: Any) -> Any:
+    """A function of the parameters of a family, by numpy where the family takes no tensors."""
+    return function(*arrays) if family.takes_tensors else by_numpy(function, *arrays)

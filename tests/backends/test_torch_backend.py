@@ -12,7 +12,7 @@ from skpc.distributions import Categorical
 from skpc.solvers import resolve_solver
 from skpc.training import ArraySource, train
 from tests import reference
-from tests.backends.kinds import torch_backend
+from tests.backends.kinds import played_back, torch_backend
 
 torch = pytest.importorskip("torch")
 every_circuit = pytest.mark.parametrize("name", reference.CIRCUITS)
@@ -153,17 +153,6 @@ def test_parameters_of_another_circuit_are_refused():
 
 
 # -- recorded passes and products of fewer bits ---------------------------------------------------
-
-
-def played_back(run, device):
-    """What a CUDA graph does, in Python: the same operations on the same memory."""
-    result = run()
-
-    def replay():
-        for old, new in zip(result, run(), strict=True):
-            old.copy_(new)
-
-    return replay, result
 
 
 @pytest.mark.parametrize("name", ["dag", "kronecker", "hmm", "mixed_families", "wide"])

@@ -5,7 +5,7 @@ import pytest
 
 from skpc.circuit import Program
 from skpc.solvers import SolverState, resolve_solver
-from skpc.training.loop import learn_batch
+from skpc.training.updates import learn_batch
 from tests import reference
 
 torch = pytest.importorskip("torch")

@@ -8,13 +8,16 @@ import pytest
 
 from skpc.solvers import MiniBatchEM
 from skpc.structures import HCLT, MixedStructures
-from skpc.training.loop import learn_batch
+from skpc.training.updates import learn_batch
 from tests.common.configurations import CONFIGURATIONS, binary, continuous, pc
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SOLVERS = ["anemone", "minibatch_em", "em"]
-LEARNT_IN = {"fit": "skpc.training.loop.learn_batch", "stream": "skpc.training.stream.learn_batch"}
+LEARNT_IN = {
+    "fit": "skpc.training.updates.learn_batch",
+    "stream": "skpc.training.stream.learn_batch",
+}
 
 
 @pytest.fixture

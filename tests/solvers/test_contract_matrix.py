@@ -18,7 +18,7 @@ from skpc.distributions import (
 from skpc.solvers import SOLVERS, SolverState, resolve_solver
 from skpc.structures import HCLT, Mixture
 from skpc.training import initial_parameters, leaf_priors
-from skpc.training.loop import learn_batch
+from skpc.training.updates import learn_batch
 from tests.backends.kinds import KINDS, needs_torch
 
 N_REGIONS, N_ROWS, N_UPDATES = 3, 40, 6

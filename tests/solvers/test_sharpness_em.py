@@ -9,7 +9,7 @@ from skpc.circuit import Statistics
 from skpc.solvers import EM, SharpnessEM, SolverState, resolve_solver
 from skpc.solvers.sharpness_em import multipliers, penalised
 from skpc.training import ArraySource, train
-from skpc.training.loop import learn_batch
+from skpc.training.updates import learn_batch
 from tests import reference
 
 every_circuit = pytest.mark.parametrize("name", sorted(reference.UNTIED))

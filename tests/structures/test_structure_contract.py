@@ -25,7 +25,7 @@ from skpc.structures import (
     Quad,
     resolve_structure,
 )
-from skpc.training.loop import learn_batch
+from skpc.training.updates import learn_batch
 from tests import reference
 from tests.backends.kinds import KINDS, needs_torch
 

@@ -44,6 +44,7 @@ class SummedBackend(Backend):
         self.taken, self.given = backend.taken, backend.given  # type: ignore[method-assign]
         self.at_work = backend.at_work  # type: ignore[method-assign]
         self.prepared = backend.prepared  # type: ignore[method-assign]
+        self.recorded = backend.recorded  # type: ignore[method-assign]
 
     def log_likelihood(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:
         """Of the rows of this process."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from .memory import rows_that_fit, with_fewer_rows
 from .passes import Passes
 from .plan import Plan
 from .scales import LOST_SHARE
+from .updates import RecordedUpdate, can_record
 from .uses import Uses
 from .workspace import Model, Totals, Workspace
 
@@ -102,10 +103,7 @@ class TorchBackend(Backend):
         tensors = parameters
         if isinstance(parameters.weights, np.ndarray):
             tensors = as_tensors(parameters, torch.device("cpu"))
-        flat = tensors.weights
-        banks = self._banks(flat.device).read(flat, self._kind, self.torch_device)
-        leaves = [leaf.pack(tensors, self._kind) for leaf in self._passes.leaves]
-        packed = Packed(parameters, tensors, Model(banks, leaves))
+        packed = Packed(parameters, tensors, self._model(tensors))
         # A training step reads its parameters twice; arrays of users may change in between.
         self._last = packed if tensors is parameters else None
         return packed
@@ -161,7 +159,32 @@ class TorchBackend(Backend):
         """As in the contract; of tensors, in the precision of the values."""
         if isinstance(parameters.weights, np.ndarray):
             return self._host_backend.top_down(parameters)
-        return self._uses.top_down(self.prepared(parameters).model, self._passes.layers)
+        last = self._last
+        if last is not None and last.parameters is parameters:
+            banks = last.model.banks
+        else:
+            # Not kept: where this is recorded, other numbers come to stand in the same tensors.
+            self._check(parameters)
+            banks = self._read(parameters)
+        return self._uses.top_down(banks, self._passes.layers)
+
+    def recorded(self, run: Callable[..., Any]) -> Callable[..., Any] | None:
+        """As in the contract; on a GPU, for circuits that are bound by launches of kernels."""
+        if not can_record(self.program, self.torch_device):
+            return None
+
+        def with_model(step, *things):
+            arrays, new = run(step, *things)
+            return arrays, new, self._model(new)
+
+        update = RecordedUpdate(with_model, self.torch_device)
+
+        def learnt(step, *things):
+            arrays, new, model = update(step, *things)
+            self._last = Packed(new, new, model)
+            return arrays, new
+
+        return learnt
 
     # -- parameters that stay on the device -----------------------------------------------
 
@@ -216,6 +239,16 @@ class TorchBackend(Backend):
         if device not in known:
             known[device] = Banks(self._plan, device)
         return known[device]
+
+    def _read(self, tensors: Any) -> dict[tuple, torch.Tensor]:
+        """Weights as the layers read them."""
+        flat = tensors.weights
+        return self._banks(flat.device).read(flat, self._kind, self.torch_device)
+
+    def _model(self, tensors: Parameters) -> Model:
+        """Parameters as the layers read them."""
+        leaves = [leaf.pack(tensors, self._kind) for leaf in self._passes.leaves]
+        return Model(self._read(tensors), leaves)
 
     @cached_property
     def _uses(self) -> Uses:

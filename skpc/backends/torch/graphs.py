@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ...circuit import Parameters, Statistics
+from .arrays import mapped
 from .leaves import GivenLeaves
 from .passes import Passes
 from .workspace import Model, Totals
@@ -40,9 +42,14 @@ def record(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[], N
 
 
 class Recording(NamedTuple):
-    """A recorded pass, and where it reads its cells and row weights and leaves its result."""
+    """A recorded pass, and where it reads its rows and their weights and leaves its result.
+
+    ``codes`` are the rows as they were uploaded, None where no layer reads them; ``cells`` what
+    families made of them on the CPU, None for layers that read codes.
+    """
 
     replay: Callable[[], None]
+    codes: torch.Tensor | None
     cells: list[Any]
     row_weight: torch.Tensor
     result: tuple[torch.Tensor, torch.Tensor]
@@ -61,86 +68,101 @@ class RecordedPasses(Passes):
 
     def forget(self) -> None:
         super().forget()
-        self._recordings: dict[int, Recording] = {}
-        self._seen: set[int] = set()
+        self._recordings: dict[tuple, Recording] = {}
+        self._seen: set[tuple] = set()
         self._model: Model | None = None
         self._source: Model | None = None
         self._totals: Totals | None = None
 
     @torch.inference_mode()
     def learn(self, model: Model, X: np.ndarray, weight: np.ndarray, totals: Totals):
-        n = len(X)
-        if not self.possible or (n not in self._recordings and not self._is_worth(n)):
+        kind = len(X), X.dtype
+        if not self.possible or (kind not in self._recordings and not self._is_worth(kind)):
             return super().learn(model, X, weight, totals)
         self._load(model, totals)
-        cells = self.cells(model, X)
-        if n not in self._recordings:
-            self._recordings[n] = self._record(n, cells)
-        known = self._recordings[n]
-        for mine, new in zip(known.cells, cells, strict=True):
-            _copy(mine, new)
+        codes, cells = self._given(model, X)
+        if kind not in self._recordings:
+            self._recordings[kind] = self._record(len(X), codes, cells)
+        known = self._recordings[kind]
+        copy_into((known.codes, known.cells), (codes, cells))
         known.row_weight.copy_(torch.from_numpy(weight))
         known.replay()
-        for total, part in zip(_tensors(totals), _tensors(self._totals), strict=True):
+        for total, part in zip(tensors_of(totals), tensors_of(self._totals), strict=True):
             total.add_(part)
-            part.zero_()
         log_likelihood, bound = known.result
         return log_likelihood.clone(), bound.clone()
 
-    def _is_worth(self, n: int) -> bool:
+    def _given(self, model: Model, X: np.ndarray) -> tuple[torch.Tensor | None, list[Any]]:
+        """Rows as they are uploaded, and what the CPU must make of them."""
+        pairs = zip(self.leaves, model.leaves, strict=True)
+        cells = [None if leaf.reads_codes else leaf.encode(X, None, part) for leaf, part in pairs]
+        return self.codes(X), cells
+
+    def _is_worth(self, kind: tuple) -> bool:
         """Whether a pass of this size came before, and there is room for one more recording."""
-        again = n in self._seen
-        self._seen.add(n)
+        again = kind in self._seen
+        self._seen.add(kind)
         return again and len(self._recordings) < MOST_GRAPHS
 
     def _load(self, model: Model, totals: Totals) -> None:
         """Copy a model to where the recordings read it; it is the same for the passes of a call."""
         if self._model is None:
-            self._model = _like(model)
-            self._totals = _like(totals)
-            for part in _tensors(self._totals):
-                part.zero_()
+            self._model = copied(model)
+            self._totals = copied(totals)
         if self._source is not model:
-            _copy(self._model, model)
+            copy_into(self._model, model)
             self._source = model
 
-    def _record(self, n: int, cells: list[Any]) -> Recording:
+    def _record(self, n: int, codes: torch.Tensor | None, cells: list[Any]) -> Recording:
         model, totals = self._model, self._totals
         assert model is not None and totals is not None
-        mine = [_like(cell) for cell in cells]
-        # Rows without weight add nothing while the pass is tried.
+        codes, cells = copied((codes, cells))
         row_weight = torch.zeros(n, dtype=self.dtype, device=self.device)
         # The memory of the usual passes, whose views change their size.
         space = copy(self.workspace(n))
 
         def run():
-            return self.up_and_down(space, model, mine, row_weight, totals, None)
+            for part in tensors_of(totals):
+                part.zero_()
+            read = [
+                leaf.encode(None, codes, None) if leaf.reads_codes else cell
+                for leaf, cell in zip(self.leaves, cells, strict=True)
+            ]
+            return self.up_and_down(space, model, read, row_weight, totals, None)
 
         replay, result = record(run, self.device)
-        return Recording(replay, mine, row_weight, result)
+        return Recording(replay, codes, cells, row_weight, result)
 
 
-def _tensors(thing: Any) -> list[torch.Tensor]:
+def tensors_of(thing: Any) -> list[torch.Tensor]:
     """All tensors of a structure, in order."""
+    if thing is None:
+        return []
     if isinstance(thing, torch.Tensor):
         return [thing]
+    if isinstance(thing, Parameters | Statistics):
+        found: list[torch.Tensor] = []
+        mapped(thing, found.append)
+        return found
     parts = thing.values() if isinstance(thing, dict) else thing
-    return [tensor for part in parts for tensor in _tensors(part)]
+    return [tensor for part in parts for tensor in tensors_of(part)]
 
 
-def _like(thing: Any) -> Any:
+def copied(thing: Any) -> Any:
     """A copy of a structure with tensors of its own."""
+    if thing is None:
+        return None
     if isinstance(thing, torch.Tensor):
         return thing.clone()
-    if isinstance(thing, dict):
-        return {key: _like(part) for key, part in thing.items()}
-    parts = [_like(part) for part in thing]
+    if isinstance(thing, Parameters | Statistics | dict):
+        return mapped(thing, copied)
+    parts = [copied(part) for part in thing]
     if isinstance(thing, list):
         return parts
     return type(thing)(*parts) if hasattr(thing, "_fields") else tuple(parts)
 
 
-def _copy(mine: Any, new: Any) -> None:
+def copy_into(mine: Any, new: Any) -> None:
     """Copy the tensors of one structure into those of another."""
-    for here, there in zip(_tensors(mine), _tensors(new), strict=True):
+    for here, there in zip(tensors_of(mine), tensors_of(new), strict=True):
         here.copy_(there)

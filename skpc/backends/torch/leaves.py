@@ -6,13 +6,13 @@ One class a form; which families have it, :func:`make_leaves` says.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
 from ...circuit import Parameters
-from ...utils.arrays import by_numpy, to_numpy
+from ...utils.arrays import of_family, to_numpy
 from .plan import Layer, Plan
 from .rows import Blocks, Rows
 from .workspace import ABSOLUTE, EXPONENT, RELATIVE, Workspace
@@ -61,8 +61,11 @@ class Leaves(ABC):
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> Any:
         """The layer's parameters on the device, as the other methods take them."""
 
+    #: Whether ``encode`` reads nothing but what is on the device.
+    reads_codes: ClassVar[bool] = False
+
     @abstractmethod
-    def encode(self, X: np.ndarray, on_device: torch.Tensor | None, packed: Any) -> Any:
+    def encode(self, X: Any, on_device: torch.Tensor | None, packed: Any) -> Any:
         """The cells that the layer reads, on the device; ``on_device`` are all cells there."""
 
     @abstractmethod
@@ -84,8 +87,8 @@ class Leaves(ABC):
     def _write_scales(self, space: Workspace, log2_scale: torch.Tensor) -> None:
         scales = space.scales[self.scale_start : self.scale_start + self.n]
         scales[:, EXPONENT] = log2_scale
-        scales[:, RELATIVE] = 0.0
-        scales[:, ABSOLUTE] = self.lost
+        scales[:, RELATIVE].zero_()
+        scales[:, ABSOLUTE].fill_(self.lost)
 
     def _values(self, space: Workspace) -> torch.Tensor:
         values = space.values[self.start : self.start + self.n * self.units]
@@ -106,6 +109,8 @@ class Table(NamedTuple):
 class TableLeaves(Leaves):
     """Finite families: one value a (unit, state), state S for a missing cell and S + 1 outside."""
 
+    reads_codes: ClassVar[bool] = True
+
     def __init__(self, *given) -> None:
         super().__init__(*given)
         self.n_states = self.family.n_states
@@ -116,22 +121,19 @@ class TableLeaves(Leaves):
 
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> Table:
         mean = parameters.leaves[self.f]
-        if self.family.takes_tensors:
-            probability = self.family.probabilities(mean)
-        else:
-            probability = by_numpy(self.family.probabilities, mean)
+        probability = of_family(self.family, self.family.probabilities, mean)
         probability = probability[self._unit_index(mean.device)].to(self.device)
         states = self.n_states
         top = probability.amax(1)
-        top[top == 0] = 1.0
+        top.masked_fill_(top == 0, 1.0)
         values = probability.new_zeros(len(self.owners), self.units, states + 2)
-        values[:, :, :states] = probability / top[:, None]
-        values[:, :, states] = 1.0
+        torch.div(probability, top[:, None], out=values[:, :, :states])
+        values[:, :, states].fill_(1.0)
         log2_scale = probability.new_zeros(len(self.owners), states + 2)
         log2_scale[:, :states] = torch.log2(top)
         return Table(values.to(dtype), log2_scale)
 
-    def encode(self, X: np.ndarray, on_device: torch.Tensor | None, packed: Table) -> torch.Tensor:
+    def encode(self, X: Any, on_device: torch.Tensor | None, packed: Any) -> torch.Tensor:
         """Codes (inputs, rows)."""
         assert on_device is not None
         x = on_device[:, self.variables].T
@@ -195,9 +197,11 @@ class ExponentialLeaves(Leaves):
 
     def pack(self, parameters: Parameters, dtype: torch.dtype) -> torch.Tensor:
         """Coefficients (owners, units, 1 + S): minus the log partition, natural parameters."""
-        natural = self.family.natural_parameters(to_numpy(parameters.leaves[self.f]))
-        rows = np.column_stack([-self.family.log_partition(natural), natural])
-        return torch.from_numpy(rows[self.family_units]).to(self.device)
+        mean = parameters.leaves[self.f]
+        natural = of_family(self.family, self.family.natural_parameters, mean)
+        less = of_family(self.family, self.family.log_partition, natural)
+        rows = torch.column_stack([-less, natural])
+        return rows[self._unit_index(mean.device)].to(self.device)
 
     def encode(self, X: np.ndarray, on_device, packed) -> Any:
         """Base measure (inputs, rows), and whether the cell is there and its statistics."""

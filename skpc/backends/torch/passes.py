@@ -52,7 +52,6 @@ class Passes:
         self.leaves: list[Leaves] = [
             make_leaves(plan, layer, i, lost, device) for i, layer in enumerate(plan.inputs)
         ]
-        self._reads_codes = any(f.n_states is not None for f in program.families)
         self._space: Workspace | None = None
 
     @torch.inference_mode()
@@ -84,11 +83,14 @@ class Passes:
 
     def cells(self, model: Model, X: np.ndarray) -> list[Any]:
         """What every layer of inputs reads of some rows, on the device."""
-        on_device = self._upload(X) if self._reads_codes else None
+        codes = self.codes(X)
         pairs = zip(self.leaves, model.leaves, strict=True)
-        return [leaf.encode(X, on_device, packed) for leaf, packed in pairs]
+        return [leaf.encode(X, codes, packed) for leaf, packed in pairs]
 
-    def _upload(self, X: np.ndarray) -> torch.Tensor:
+    def codes(self, X: np.ndarray) -> torch.Tensor | None:
+        """The rows on the device, None where no layer reads them there."""
+        if not any(leaf.reads_codes for leaf in self.leaves):
+            return None
         if X.dtype.kind not in "fiub" or (X.dtype.kind == "u" and X.itemsize > 1):
             X = np.asarray(X, dtype=np.float64)
         if min(X.strides, default=0) < 0 or not X.flags.writeable:
@@ -112,7 +114,7 @@ class Passes:
         """Both ways, on the device but for groups of columns, which read X."""
         log_likelihood, bound = self.up(space, model, cells, learns=True)
         plan = self.plan
-        space.values[plan.n_values :] = 0.0
+        space.values[plan.n_values :].zero_()
         root = plan.flow_place[plan.root][0]
         space.values[root] = torch.where(bound <= LOST_SHARE, row_weight, 0.0)
         with self._products(True):

@@ -44,15 +44,15 @@ class Uses:
             for found, n in zip((sums, *leaves), (n_rows, *program.family_units), strict=True)
         ]
 
-    def top_down(self, model: Model, layers: list) -> TopDown:
-        """Of normalised parameters."""
+    def top_down(self, banks: dict[tuple, torch.Tensor], layers: list) -> TopDown:
+        """Of normalised weights."""
         space, plan = self._space, self._plan
         space.values.fill_(1.0)
-        space.values[plan.n_values :] = 0.0
+        space.values[plan.n_values :].zero_()
         space.scales.zero_()
-        space.values[plan.flow_place[plan.root]] = 1.0
+        space.values[plan.flow_place[plan.root][0]].fill_(1.0)
         for layer in reversed(layers):
-            layer.down(space, model, None)
+            layer.down(space, Model(banks, []), None)
         rows, *leaves = (read.of(space.values[:, 0]) for read in self._reads)
         return TopDown(rows, leaves)
 
