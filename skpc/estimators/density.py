@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..circuit import Circuit, Parameters
 from ..distributions import Distribution
-from ..inference import sample
+from ..inference.sample import Sampler
 from ..solvers import SOLVERS, Solver, resolve_solver
 from ..structures import Structure, learns_parameters
 from ..training import EpochRecord
@@ -613,9 +613,12 @@ class PCDensityEstimator(
             raise ValueError(f"n_samples={n_samples!r} must be a whole number of at least 1.")
         seed = check_random_state(self.random_state if random_state is None else random_state)
         rng = np.random.default_rng(seed.randint(2**31))
+        model = self._ready_model()
+        sampler = Sampler(model.backend.taken(model.parameters))
         out = np.empty((int(n_samples), self.n_features_in_))
         for part in chunks(len(out)):
-            drawn = sample(self.parameters_, part.stop - part.start, rng)
+            with model.backend.at_work():
+                drawn = sampler.draw(part.stop - part.start, rng)
             out[part] = self.encoder_.inverse_transform(drawn)
         return out if self._schema is None else self._schema.to_frame(out)
 
