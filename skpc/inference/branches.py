@@ -62,7 +62,7 @@ class Branches(NamedTuple):
 def _make(program: Program) -> Branches:
     op, units = program.op, program.units
     base = np.cumsum(units) - units
-    kind = np.array([LEAF, EVERY, ONE, ONE, ONE, EVERY])[op].repeat(units)
+    kind = np.array([LEAF, EVERY, ONE, ONE, ONE, EVERY], dtype=np.int8)[op].repeat(units)
     owner, target, other, block_row = _branches(program, base)
     count = np.bincount(owner, minlength=len(kind))
     place = np.zeros(len(op), dtype=np.int64)

@@ -135,22 +135,28 @@ class Sampler:
         rows = sent(np.arange(n_samples), self._like)
         units = sent(np.full(n_samples, branches.root), self._like)
         leaves = []
-        while len(rows):
+        while True:
             kind = branches.kind[units]
-            here = kind == LEAF
-            leaves.append((rows[here], units[here]))
-            here = kind == EVERY
-            every = self._every(rows[here], units[here])
-            here = kind == ONE
-            one = self._one(rows[here], units[here], rng)
-            rows, units = (xp.concatenate(parts) for parts in zip(every, *one, strict=True))
+            found = []
+            for what in (LEAF, EVERY, ONE):
+                mine = _taken(kind == what, rows, units)
+                if not len(mine[0]):
+                    continue
+                if what == LEAF:
+                    leaves.append(mine)
+                elif what == EVERY:
+                    found.append(self._every(*mine))
+                else:
+                    found += self._one(*mine, rng)
+            if not found:
+                break
+            rows, units = (xp.concatenate(parts) for parts in zip(*found, strict=True))
         rows, units = (xp.concatenate(parts) for parts in zip(*leaves, strict=True))
         X = full(self._like, n_samples * program.n_variables, np.nan)
         X = X.reshape(n_samples, program.n_variables)
         family = branches.family[units]
         for f in range(len(program.families)):
-            here = family == f
-            self._fill(f, X, rows[here], units[here], rng)
+            self._fill(f, X, *_taken(family == f, rows, units), rng)
         return X
 
     def _every(self, rows: Any, units: Any) -> tuple[Any, Any]:
@@ -165,7 +171,9 @@ class Sampler:
     def _one(self, rows: Any, units: Any, rng: np.random.Generator) -> list[tuple[Any, Any]]:
         """Rows and units below sums: a branch is drawn, then a column."""
         branches = self._branches
-        chosen = branches.first[units] + self._choices.draw(units, rng)
+        chosen = branches.first[units]
+        if self._choices.most > 1:
+            chosen = chosen + self._choices.draw(units, rng)
         column = self._columns.draw(branches.block_row[chosen], rng)
         found = [(rows, branches.target[chosen] + column)]
         if branches.has_pairs:
@@ -176,18 +184,23 @@ class Sampler:
 
     def _fill(self, f: int, X: Any, rows: Any, units: Any, rng: np.random.Generator) -> None:
         """Draw the values of leaves of a family; but for finite ones numpy does."""
-        columns = self._branches.columns[f][self._branches.place[units]]
+        columns, place = self._branches.columns[f], self._branches.place[units]
         member, steps = self._branches.member[units], self._states[f]
         if steps is not None:
             codes = sent(np.arange(float(steps.most)), X)
-            X[rows, columns[:, 0]] = codes[steps.draw(member, rng)]
+            X[rows, columns[:, 0][place]] = codes[steps.draw(member, rng)]
             return
         family, mean = self._program.families[f], self._parameters.leaves[f]
         piece = max(1, PIECE // mean.shape[1])
         for start in range(0, len(rows), piece):
             part = slice(start, start + piece)
             drawn = by_numpy(lambda m: family.sample(m, rng), mean[member[part]])
-            X[rows[part, None], columns[part]] = drawn.reshape(-1, columns.shape[1])
+            X[rows[part, None], columns[place[part]]] = drawn.reshape(-1, columns.shape[1])
+
+
+def _taken(here: Any, rows: Any, units: Any) -> tuple[Any, Any]:
+    """Those rows and units, without copies where it is all of them."""
+    return (rows, units) if here.all() else (rows[here], units[here])
 
 
 def _shares(table: Any) -> Any:
