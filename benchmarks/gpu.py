@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from skpc.backends.torch import TorchBackend
+from skpc.backends.torch.matmul import bmm
 from skpc.backends.torch.weights import rows_of
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Categorical
@@ -139,7 +140,7 @@ def wait(device):
 
 
 def peaks(device, quick):
-    """TFLOP/s of float32 and TF32 products, and GB/s of copies."""
+    """TFLOP/s of float32, TF32 and bfloat16 products, and GB/s of copies."""
     n = 256 if quick else 8192
     a, b = (torch.rand(n, n, device=device) for _ in range(2))
     out = torch.empty_like(a)
@@ -148,6 +149,8 @@ def peaks(device, quick):
         torch.backends.cuda.matmul.allow_tf32 = fast
         found.append(2e-12 * n**3 / timed(lambda: torch.mm(a, b, out=out), device, 2))
     torch.backends.cuda.matmul.allow_tf32 = False
+    short = a[None].bfloat16(), b[None].bfloat16()
+    found.append(2e-12 * n**3 / timed(lambda: bmm(*short, True, out[None]), device, 2))
     found.append(2e-9 * a.nbytes / timed(lambda: out.copy_(a), device, 2))
     return found
 
@@ -195,20 +198,21 @@ def print_machine(device, found):
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     versions = f"torch {torch.__version__}, CUDA {torch.version.cuda}"
     print(f"{datetime.date.today()}, {name}, {versions}")
-    float32, tf32, bandwidth = found
-    print(f"products {float32:.1f} TFLOP/s, TF32 {tf32:.1f} TFLOP/s; copies {bandwidth:.0f} GB/s\n")
+    *products, bandwidth = found
+    float32, tf32, bfloat16 = (f"{peak:.1f} TFLOP/s" for peak in products)
+    print(f"products {float32}, TF32 {tf32}, bfloat16 {bfloat16}; copies {bandwidth:.0f} GB/s\n")
 
 
 def measure(name, circuit, batch, device, found, budget, chosen):
-    """Lines of the table for one circuit, in float32 and in TF32."""
+    """Lines of the table for one circuit: float32, TF32 and bfloat16."""
     program = Program(circuit)
     rng = np.random.default_rng(0)
     n_states = circuit.inputs[0].distribution.n_states
     X = rng.integers(0, n_states, (batch, circuit.n_variables)).astype(np.uint8)
     # On a CPU it is only tried.
     where, n_jobs = ("torch", 1) if device.type == "cpu" else (str(device), None)
-    for fast in (False, True):
-        backend = TorchBackend(program, np.float32, n_jobs, where, tensor_cores=fast)
+    for peak, products in zip(found, (None, "tf32", "bfloat16")):
+        backend = TorchBackend(program, np.float32, n_jobs, where, products)
         parameters = start_values(backend)
         error = "–", "–"
         if circuit.n_edges <= CHECKED_EDGES:
@@ -218,9 +222,9 @@ def measure(name, circuit, batch, device, found, budget, chosen):
         flop = 6.0 * batch * circuit.n_edges
         moved = 24.0 * backend.n_places * batch + (12 + 48) * program.n_weights
         print(
-            f"| {name} | {circuit.n_edges / 1e6:.2f} | {'TF32' if fast else 'float32'} | {batch} "
-            f"| {seconds * N_ROWS / batch:.2f} | {100e-12 * flop / seconds / found[int(fast)]:.0f} "
-            f"| {100e-9 * moved / seconds / found[2]:.0f} | {error[0]} | {error[1]} "
+            f"| {name} | {circuit.n_edges / 1e6:.2f} | {products or 'float32'} | {batch} "
+            f"| {seconds * N_ROWS / batch:.2f} | {100e-12 * flop / seconds / peak:.0f} "
+            f"| {100e-9 * moved / seconds / found[-1]:.0f} | {error[0]} | {error[1]} "
             f"| {chosen} |",
             flush=True,
         )

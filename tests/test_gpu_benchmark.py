@@ -16,9 +16,10 @@ def test_every_circuit_is_checked_and_timed(capsys):
         for line in capsys.readouterr().out.splitlines()
         if line.startswith(("| HCLT", "| PD", "| HMM"))
     ]
-    assert [row[0].split()[0] for row in rows] == ["HCLT"] * 2 + ["PD"] * 2 + ["HMM"] * 2
+    assert [row[0].split()[0] for row in rows] == ["HCLT"] * 3 + ["PD"] * 3 + ["HMM"] * 3
     for row in rows:
         assert len(row) == 10
         assert float(row[4]) > 0, "seconds"
         assert 0 < float(row[7]) < 1e-4, "nats"
-        assert 0 < float(row[8]) < 1e-5, "share of the flows"
+        most = 1e-2 if row[2] == "bfloat16" else 1e-5
+        assert 0 < float(row[8]) < most, "share of the flows"

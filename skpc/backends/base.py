@@ -67,6 +67,8 @@ class Backend(ABC):
     n_jobs: int | None
     #: Where it computes, as an estimator names it: "cpu", "torch", "cuda", "cuda:1", ….
     device: str = "cpu"
+    #: To what the factors of products may be rounded in ``statistics``: "tf32", "bfloat16" or None.
+    products: str | None = None
 
     #: Whether parameters may stay where it computes during a training: see ``taken``.
     keeps_parameters = False

@@ -18,21 +18,30 @@ LARGE_CIRCUIT = 1_000_000
 #: Files of drivers: they are looked for before torch is loaded, which CPU work never does.
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 INSTALL = "pip install 'skpc[torch]'"
+#: Values of ``dtype`` that let torch round the factors of products that it learns from, by what
+#: they are rounded to. Values and scores are float32; "auto" leaves it to a GPU.
+PRODUCTS = {"auto": "tf32", "tf32": "tf32", "bfloat16": "bfloat16"}
 
 
-def check_device(device: Any) -> None:
-    """Refuse what is no device, and one that this machine does not have.
+def check_device(device: Any, dtype: str = "auto") -> None:
+    """Refuse what is no device, one that this machine does not have, and one without the dtype.
 
     Raises
     ------
     ValueError
-        If there is no such device.
+        If there is no such device, or it does not compute in this ``dtype``.
     ImportError
         If it needs torch, which is not installed.
     RuntimeError
         If it needs a GPU, and torch finds none.
     """
     if isinstance(device, str) and device in ("auto", "cpu"):
+        if dtype != "auto" and dtype in PRODUCTS:
+            raise ValueError(
+                f"dtype={dtype!r} needs PyTorch, but device={device!r} "
+                f"{'may be' if device == 'auto' else 'is'} computed by numba; use device='cuda' or "
+                "'torch', or dtype='float32'."
+            )
         return
     if not isinstance(device, str) or not re.fullmatch(r"torch|cuda(:\d+)?", device):
         raise ValueError(
@@ -77,7 +86,7 @@ def resolve_device(device: str, program: Program) -> str:
 
 
 def make_backend(
-    program: Program, dtype: str, n_jobs: int | None, device: str, tensor_cores: bool = False
+    program: Program, dtype: str, n_jobs: int | None, device: str, products: str | None = None
 ) -> Backend:
     """What computes; numba and torch are loaded here, not with the package.
 
@@ -88,8 +97,8 @@ def make_backend(
     n_jobs : int or None
     device : str
         As :func:`resolve_device` returns it.
-    tensor_cores : bool, default=False
-        Whether a GPU may learn with products of fewer bits.
+    products : {None, "tf32", "bfloat16"}, default=None
+        To what torch may round the factors of products that it learns from.
     """
     if device == "cpu":
         from ..backends.numba_cpu import NumbaBackend
@@ -98,4 +107,4 @@ def make_backend(
     check_device(device)
     from ..backends.torch import TorchBackend
 
-    return TorchBackend(program, np.dtype(dtype), n_jobs, device, tensor_cores)
+    return TorchBackend(program, np.dtype(dtype), n_jobs, device, products)

@@ -35,7 +35,7 @@ from ..training import (
     train,
 )
 from .columns import chunks
-from .devices import make_backend, resolve_device
+from .devices import PRODUCTS, make_backend, resolve_device
 from .encoding import IdentityEncoder, TableEncoder
 from .leaf_choice import Leaf, named_leaves
 from .tables import Table, merged_rows
@@ -103,13 +103,17 @@ class Model:
         every = range(self.circuit.n_variables)
         return [Leaf(found[v], "made by hand") if v in found else nothing for v in every]
 
-    def on_device(self, device: str, n_jobs: int | None) -> Model:
-        """Itself or, where its backend computes elsewhere, the same on the device asked for."""
+    def on_device(self, device: str, n_jobs: int | None, dtype: str) -> Model:
+        """Itself or, where its backend computes elsewhere, the same on the device asked for.
+
+        Of the ``dtype`` of an estimator only what it learns with there is new.
+        """
         device = resolve_device(device, self.program)
         self.backend.n_jobs = n_jobs
         if device == self.backend.device:
             return self
-        backend = make_backend(self.program, self.backend.dtype.name, n_jobs, device)
+        values = self.backend.dtype.name
+        backend = make_backend(self.program, values, n_jobs, device, PRODUCTS.get(dtype))
         batch = self.open_batch
         if batch is not None:
             # What it has computed with the backend before, it computes again.
@@ -244,8 +248,8 @@ def draw_model(
     program = Program(circuit)
     dtype = _dtype(estimator.dtype, program, max(len(X), rows_to_come))
     device = resolve_device(estimator.device, program)
-    fast = estimator.dtype == "auto"
-    backend = make_backend(program, dtype, estimator.n_jobs, device, tensor_cores=fast)
+    products = PRODUCTS.get(estimator.dtype)
+    backend = make_backend(program, dtype, estimator.n_jobs, device, products)
     rows, row_weight = some_rows(X, weight, PRIOR_ROWS, rng)
     priors = leaf_priors(program, encoder.within_reach(encoder.transform(rows)), row_weight)
     parameters = initial_parameters(program, estimator.init_params, priors, rng)
@@ -451,6 +455,6 @@ def _source(X, weight, encoder, index):
 
 def _dtype(asked: str, program: Program, n_rows: int) -> str:
     if asked != "auto":
-        return asked
+        return "float32" if asked in PRODUCTS else asked
     small = n_rows * max(1, program.n_weights) <= FLOAT64_WORK
     return "float64" if small else "float32"

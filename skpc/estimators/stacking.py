@@ -187,7 +187,11 @@ def joined(models: list[Model], weights: np.ndarray, main: int = 0) -> Model:
         ),
         priors=priors,
         backend=make_backend(
-            program, first.backend.dtype.name, first.backend.n_jobs, first.backend.device
+            program,
+            first.backend.dtype.name,
+            first.backend.n_jobs,
+            first.backend.device,
+            first.backend.products,
         ),
         _unit_smoothing=None,
     )

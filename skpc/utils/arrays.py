@@ -70,3 +70,16 @@ def by_numpy(function: Callable[..., np.ndarray], *arrays: Any) -> Any:
 def of_family(family: Any, function: Callable[..., Any], *arrays: Any) -> Any:
     """A function of the parameters of a family, by numpy where the family takes no tensors."""
     return function(*arrays) if family.takes_tensors else by_numpy(function, *arrays)
+
+
+def sent(array: np.ndarray, like: Any) -> Any:
+    """An array of numpy as one of the library and device of another."""
+    if isinstance(like, np.ndarray):
+        return array
+    return sys.modules["torch"].from_numpy(np.ascontiguousarray(array)).to(like.device)
+
+
+def repeated(array: Any, counts: Any) -> Any:
+    """Every entry as often as its count says."""
+    is_numpy = isinstance(array, np.ndarray)
+    return array.repeat(counts) if is_numpy else array.repeat_interleave(counts)

@@ -189,7 +189,7 @@ def test_tensor_cores_learn_but_do_not_score(monkeypatch):
     settings, seen = torch.backends.cuda.matmul, []
     before, whole = settings.allow_tf32, SumLayer.up
     monkeypatch.setattr(SumLayer, "up", lambda *a: seen.append(settings.allow_tf32) or whole(*a))
-    backend = TorchBackend(parameters.program, np.float32, 1, tensor_cores=True)
+    backend = TorchBackend(parameters.program, np.float32, 1, products="tf32")
     backend.statistics(parameters, X)
     assert seen and all(seen)
     seen.clear()

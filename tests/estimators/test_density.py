@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_score
 from skpc import PCDensityEstimator, load
 from skpc.circuit import Circuit, Input, Parameters, Product, Sum
 from skpc.distributions import Bernoulli, Categorical
-from skpc.inference import sample
+from skpc.inference.sample import Sampler
 from skpc.solvers import Anemone
 from skpc.structures import HCLT
 from tests import reference
@@ -609,10 +609,8 @@ def test_the_number_of_threads_can_be_changed_after_fitting(table):
 def test_samples_are_drawn_in_blocks(fitted, monkeypatch):
     sizes = []
     monkeypatch.setattr("skpc.estimators.columns.CHUNK_ROWS", 40)
-    monkeypatch.setattr(
-        "skpc.estimators.density.sample",
-        lambda parameters, n, rng: sizes.append(n) or sample(parameters, n, rng),
-    )
+    draw = Sampler.draw
+    monkeypatch.setattr(Sampler, "draw", lambda self, n, rng: sizes.append(n) or draw(self, n, rng))
     S = fitted.sample(100)
     assert sizes == [40, 40, 20]
     assert len(np.unique(S[:, 2])) == 100

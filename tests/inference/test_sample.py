@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -5,7 +7,9 @@ from scipy import stats
 from skpc.circuit import Circuit, Input, Product, Sum
 from skpc.distributions import Bernoulli, Gaussian
 from skpc.inference import sample
+from skpc.inference.sample import Steps
 from tests import reference
+from tests.backends.kinds import needs_torch, torch_backend
 
 FINITE = sorted(set(reference.CIRCUITS) - {"mixed_families"})
 N = 6000
@@ -85,3 +89,83 @@ def test_seeds_are_what_they_are_in_scikit_learn():
     np.testing.assert_array_equal(first, sample(parameters, 50, np.random.RandomState(7)))
     assert (first != second).any()
     assert sample(parameters, 3).shape == (3, parameters.program.n_variables)
+
+
+class Heights:
+    """Draws what it was told to."""
+
+    def __init__(self, *heights):
+        self.heights = np.array(heights)
+
+    def random(self, n):
+        assert n == len(self.heights)
+        return self.heights
+
+
+def test_every_height_belongs_to_one_choice():
+    below_one = 1 - 2.0**-53
+    table = np.array([[0.0, 1.0, 0.0, 3.0, 0.0], [2.0, 0.0, 0.0, 0.0, 2.0]])
+    steps = Steps.of_table(table)
+    draws = [
+        (0, 0.0, 1), (0, 0.2499, 1), (0, 0.25, 3), (0, below_one, 3),
+        (1, 0.0, 0), (1, 0.4999, 0), (1, 0.5, 4), (1, below_one, 4),
+    ]  # fmt: skip
+    index, heights, choices = map(np.array, zip(*draws, strict=True))
+    np.testing.assert_array_equal(steps.draw(index, Heights(*heights)), choices)
+    for width in range(2, 20):
+        steps = Steps.of_table(np.ones((3, width)))
+        found = steps.draw(np.full(width, 2), Heights(*(np.arange(width) + 0.5) / width))
+        np.testing.assert_array_equal(found, np.arange(width))
+
+
+def test_rows_that_descend_in_parts(monkeypatch):
+    parameters = reference.make("tree", seed=4)
+    states = reference.all_states(parameters.program.circuit)
+    probability = np.exp(reference.log_likelihood(parameters, states))
+    monkeypatch.setattr(sys.modules[Steps.__module__], "CELLS", 703)
+    assert_sampled(sample(parameters, N, 0), states, probability)
+
+
+# -- on a device --------------------------------------------------------------------------
+
+
+def tensors_of(parameters, device="torch"):
+    backend = torch_backend(parameters.program, np.float64)
+    backend.device = device
+    return backend.taken(parameters)
+
+
+@needs_torch
+@pytest.mark.parametrize("name", FINITE)
+def test_samples_of_tensors_follow_the_density(name):
+    parameters = reference.make(name, seed=4, zero_fraction=0.2)
+    states = reference.all_states(parameters.program.circuit)
+    probability = np.exp(reference.log_likelihood(parameters, states))
+    X = sample(tensors_of(parameters), N, 0)
+    assert isinstance(X, np.ndarray)
+    assert_sampled(X, states, probability)
+    share = np.array([np.mean((state == X).all(axis=1)) for state in states])
+    sigma = np.sqrt(probability * (1 - probability) / N)
+    # Of states that are hardly expected once, two are no surprise.
+    assert (np.abs(share - probability) <= 5 * sigma + 2 / N).all()
+
+
+@needs_torch
+@pytest.mark.parametrize("name", reference.CIRCUITS)
+def test_a_seed_means_the_same_rows_everywhere(name):
+    parameters = reference.make(name, seed=4)
+    X = sample(parameters, 300, 5)
+    np.testing.assert_allclose(sample(tensors_of(parameters), 300, 5), X, rtol=1e-12)
+
+
+@pytest.mark.cuda
+@needs_torch
+@pytest.mark.parametrize("name", reference.CIRCUITS)
+def test_a_gpu_draws_the_same_rows(name):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no NVIDIA GPU")
+    parameters = reference.make(name, seed=4)
+    X = sample(parameters, 300, 5)
+    np.testing.assert_allclose(sample(tensors_of(parameters, "cuda"), 300, 5), X, rtol=1e-9)

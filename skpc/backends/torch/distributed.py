@@ -40,6 +40,7 @@ class SummedBackend(Backend):
         self.backend, self.group = backend, group
         self.program, self.dtype = backend.program, backend.dtype
         self.n_jobs, self.device = backend.n_jobs, backend.device
+        self.products = backend.products
         self.keeps_parameters = backend.keeps_parameters
         self.taken, self.given = backend.taken, backend.given  # type: ignore[method-assign]
         self.at_work = backend.at_work  # type: ignore[method-assign]

@@ -60,9 +60,10 @@ class TorchBackend(Backend):
         Threads on a CPU; None means the allowed cores, and one inside a joblib worker.
     device : str, default="torch"
         "torch" for torch on the CPU, "cuda" or "cuda:1" for a GPU.
-    tensor_cores : bool, default=False
-        Whether a GPU may learn with TF32 products (factors of 11 bits, sums of float32); scores
-        are computed in the whole precision of ``dtype`` in any case.
+    products : {None, "tf32", "bfloat16"}, default=None
+        To what the factors of the matrix products of ``statistics`` may be rounded, in float32:
+        "tf32" to 11 bits by a GPU, a CPU ignores it; "bfloat16" to 8 bits anywhere. Sums,
+        scales and flows stay float32 or better, and scores never see it.
     """
 
     def __init__(
@@ -71,13 +72,15 @@ class TorchBackend(Backend):
         dtype: Any = np.float32,
         n_jobs: int | None = None,
         device: str = "torch",
-        tensor_cores: bool = False,
+        products: str | None = None,
     ) -> None:
+        if products not in (None, "tf32", "bfloat16"):
+            raise ValueError(f"products={products!r} is not known; use None, 'tf32' or 'bfloat16'.")
         self.program = program
         self.dtype = np.dtype(dtype)
         self.n_jobs = n_jobs
         self.device = device
-        self.tensor_cores = tensor_cores
+        self.products = products
         self._rows: int | None = None
         self._last: Packed | None = None
 
@@ -88,7 +91,7 @@ class TorchBackend(Backend):
             self.dtype,
             self.n_jobs,
             self.device,
-            self.tensor_cores,
+            self.products,
         )
 
     # -- the contract -----------------------------------------------------------------
@@ -231,7 +234,7 @@ class TorchBackend(Backend):
     @cached_property
     def _passes(self) -> Passes:
         kind = RecordedPasses if self.torch_device.type == "cuda" else Passes
-        return kind(self._plan, self._kind, self.torch_device, self.tensor_cores)
+        return kind(self._plan, self._kind, self.torch_device, self.products)
 
     def _banks(self, device: torch.device) -> Banks:
         """Of flat arrays on a device."""

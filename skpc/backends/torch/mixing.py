@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from .matmul import add_bmm, bmm
 from .scales import factors, rescale
 from .sums import SumLayer
 from .workspace import Model, Totals, Workspace
@@ -15,10 +16,10 @@ PAIRS = 1 << 10
 class MixingLayer(SumLayer):
     """Unit k is a weighted sum of the k-th units of the children."""
 
-    def _add_up(self, j, model, child, out, first):
+    def _add_up(self, j, space, model, child, out):
         weights = self.blocks[j].of(model.banks[self.banks[j]])
         out = out.view(child.shape)
-        if first:
+        if j == 0:
             torch.mul(weights, child, out=out)
         else:
             out.addcmul_(weights, child)
@@ -52,9 +53,9 @@ class KroneckerLayer(SumLayer):
         for start, stop, pair in self._pairs(a, b):
             part = weights[:, :, start:stop]
             if start == 0:
-                torch.bmm(part, pair, out=out)
+                bmm(part, pair, space.rounded, out=out)
             else:
-                out.baddbmm_(part, pair)
+                add_bmm(out, part, pair, space.rounded)
         rescale(out, scales, 3 * self.lost)
 
     def _factors_of(self, space: Workspace) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,8 +85,9 @@ class KroneckerLayer(SumLayer):
         flow_a, flow_b = torch.empty_like(a), torch.zeros_like(b)
         for start, stop, pair in self._pairs(a, b):
             if edges is not None:
-                edges[:, :, start:stop] = torch.bmm(above, pair.transpose(1, 2))
-            pair.mul_(torch.bmm(weights[:, :, start:stop].transpose(1, 2), above))
+                edges[:, :, start:stop] = bmm(above, pair.transpose(1, 2), space.rounded)
+            part = weights[:, :, start:stop].transpose(1, 2)
+            pair.mul_(bmm(part, above, space.rounded))
             pair = pair.view(self.n, -1, b.shape[1], space.rows)
             first = start // b.shape[1]
             flow_a[:, first : first + pair.shape[1]] = pair.sum(2)

@@ -31,7 +31,7 @@ class WeightPasses:
 
     def __init__(self, program: Program, device: torch.device) -> None:
         plan = Plan(program)
-        passes = Passes(plan, torch.float64, device, False)
+        passes = Passes(plan, torch.float64, device)
         self._layers = passes.layers
         self._space = Workspace(plan, 1, torch.float64, device)
         self._banks = Banks(plan, device)

@@ -28,16 +28,15 @@ class Passes:
     dtype : torch.dtype
         Of values.
     device : torch.device
-    tensor_cores : bool
-        Whether float32 products of passes that learn are taken in TF32 on a GPU: factors are
-        rounded to 11 bits, sums are float32.
+    products : {None, "tf32", "bfloat16"}
+        To what the factors of float32 products are rounded in passes that learn: see the backend.
     """
 
     def __init__(
-        self, plan: Plan, dtype: torch.dtype, device: torch.device, tensor_cores: bool
+        self, plan: Plan, dtype: torch.dtype, device: torch.device, products: str | None = None
     ) -> None:
         self.plan, self.dtype, self.device = plan, dtype, device
-        self._tensor_cores = tensor_cores
+        self._factors = products
         program = plan.program
         # Below one rounding per unit and term of a sum: see scales.py.
         lost = torch.finfo(dtype).tiny * (8 + int(program.units.max()))
@@ -101,7 +100,7 @@ class Passes:
         """Log-likelihoods and bounds of rows whose cells are on the device."""
         for leaf, packed, cell in zip(self.leaves, model.leaves, cells, strict=True):
             leaf.up(space, packed, cell)
-        with self._products(learns):
+        with self._products(space, learns):
             for layer in self.layers:
                 layer.up(space, model)
         plan = self.plan
@@ -117,7 +116,7 @@ class Passes:
         space.values[plan.n_values :].zero_()
         root = plan.flow_place[plan.root][0]
         space.values[root] = torch.where(bound <= LOST_SHARE, row_weight, 0.0)
-        with self._products(True):
+        with self._products(space, True):
             for layer in reversed(self.layers):
                 layer.down(space, model, totals)
             for leaf, packed, cell, out in zip(
@@ -127,12 +126,13 @@ class Passes:
         return log_likelihood, bound
 
     @contextmanager
-    def _products(self, learns: bool) -> Iterator[None]:
-        """TF32 on a GPU where it is allowed, and nowhere else."""
+    def _products(self, space: Workspace, learns: bool) -> Iterator[None]:
+        """Fewer bits where they are allowed, and nowhere else."""
         settings = torch.backends.cuda.matmul
-        before, wanted = settings.allow_tf32, learns and self._tensor_cores
-        settings.allow_tf32 = wanted
+        before = settings.allow_tf32
+        settings.allow_tf32 = learns and self._factors == "tf32"
+        space.rounded = learns and self._factors == "bfloat16"
         try:
             yield
         finally:
-            settings.allow_tf32 = before
+            settings.allow_tf32, space.rounded = before, False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .matmul import add_bmm, bmm
+
 
 class Rows:
     """Some rows of a two-dimensional buffer, in a fixed order.
@@ -71,12 +73,14 @@ class Blocks:
             return bank[self.rows.start].expand(self.n, *bank.shape[1:])
         return self.rows.of(bank)
 
-    def add_product(self, bank: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+    def add_product(
+        self, bank: torch.Tensor, left: torch.Tensor, right: torch.Tensor, rounded: bool = False
+    ) -> None:
         """Add ``left @ right`` to the matrices; those of tied ones are added up before."""
         if self.uses is None and self.rows.in_order:
-            self.rows.of(bank).baddbmm_(left, right)
+            add_bmm(self.rows.of(bank), left, right, rounded)
             return
-        self.add(bank, torch.bmm(left, right))
+        self.add(bank, bmm(left, right, rounded))
 
     def add(self, bank: torch.Tensor, values: torch.Tensor) -> None:
         """Add (n, height, width) to the matrices."""

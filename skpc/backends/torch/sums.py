@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .matmul import add_bmm, bmm
 from .plan import DERIVATIVE, Layer, Plan
 from .rows import Blocks, Rows
 from .scales import factors, rescale
@@ -69,7 +70,7 @@ class SumLayer:
             if not self._direct:
                 scaled = space.scratch(0, self.reads[j].n).view(child.shape)
                 child = torch.mul(child, self._factor(space, j), out=scaled)
-            self._add_up(j, model, child, out[: m * self.units], j == 0)
+            self._add_up(j, space, model, child, out[: m * self.units])
         if self.measured:
             rescale(out.view(n, self.units, rows), scales, 2 * self.lost)
 
@@ -79,15 +80,15 @@ class SumLayer:
         theirs = self.scales[j].of(space.scales)[:, EXPONENT]
         return factors(theirs, own, space.values.dtype)[:, None]
 
-    def _add_up(self, j: int, model: Model, child, out, first: bool) -> None:
+    def _add_up(self, j: int, space: Workspace, model: Model, child, out) -> None:
         n_blocks, height, width = self.shapes[j]
         fold = self.sizes[j] * n_blocks
         weights = self.blocks[j].of(model.banks[self.banks[j]])
         child, out = child.view(fold, width, -1), out.view(fold, height, -1)
-        if first:
-            torch.bmm(weights, child, out=out)
+        if j == 0:
+            bmm(weights, child, space.rounded, out=out)
         else:
-            out.baddbmm_(weights, child)
+            add_bmm(out, weights, child, space.rounded)
 
     # -- down ---------------------------------------------------------------------------
 
@@ -121,8 +122,9 @@ class SumLayer:
         above, child = above.view(fold, height, -1), child.view(fold, width, -1)
         bank = self.banks[j]
         if totals is not None:
-            self.blocks[j].add_product(totals.banks[bank], above, child.transpose(1, 2))
+            given = child.transpose(1, 2)
+            self.blocks[j].add_product(totals.banks[bank], above, given, space.rounded)
         weights = self.blocks[j].of(model.banks[bank])
         below = space.scratch(1, fold * width)
-        torch.bmm(weights.transpose(1, 2), above, out=below.view(fold, width, -1))
+        bmm(weights.transpose(1, 2), above, space.rounded, out=below.view(fold, width, -1))
         return below
