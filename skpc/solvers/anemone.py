@@ -9,7 +9,8 @@ import numpy as np
 from ..backends import TopDown
 from ..circuit import Parameters, Statistics
 from ..utils.arrays import full
-from .base import SMALLEST, StepSolver, mix, unit_flows
+from .base import StepSolver
+from .mixing import SMALLEST, mix, unit_flows
 from .momentum import check_decay, with_momentum
 from .schedules import check_steps
 

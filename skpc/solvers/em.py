@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..utils.arrays import full
-from .base import StepSolver, mix
+from .base import StepSolver
+from .mixing import mix
 
 
 class EM(StepSolver):

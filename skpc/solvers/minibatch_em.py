@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .base import StepSolver, move_towards
+from .base import StepSolver
+from .mixing import move_towards
 from .momentum import check_decay, with_momentum
 from .schedules import check_steps
 

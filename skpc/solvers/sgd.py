@@ -9,9 +9,9 @@ import numpy as np
 
 from ..backends.weights import row_sums, spread_rows
 from ..utils.arrays import namespace, of_family
-from .base import SMALLEST, unit_flows
 from .coordinates import Coordinates
 from .gradient import GradientSolver
+from .mixing import SMALLEST, unit_flows
 from .momentum import check_decay, running_mean
 
 #: The plain gradient of the weights of a unit that is rarely used is as small as its use.

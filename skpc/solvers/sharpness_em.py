@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..circuit import Statistics
-from .base import SMALLEST, Solver, move_towards
+from .base import Solver
+from .mixing import SMALLEST, move_towards
 from .schedules import check_steps, scheduled_step
 from .sharpness import LARGEST, automatic_part, check_strength, refuse_tied, strength_now
 
