@@ -39,8 +39,8 @@ from .simd import (
 def add_lanes(edges, weights, unit, start, stop, flows):
     """flows[i] = unit · weights[i] · Σ over lanes of edges[lane, i], in float64.
 
-    For i from ``start`` to ``stop``; lanes are cleared. Returns the sum of these flows, which is
-    not finite if one of them is not.
+    For i from ``start`` to ``stop``; lanes are cleared. Without weights (None) leave them out.
+    Returns the sum of these flows, which is not finite if one of them is not.
     """
     n_lanes, n = edges.shape
     lanes, weight, out = pointer(edges), pointer(weights), pointer(flows)
@@ -52,7 +52,9 @@ def add_lanes(edges, weights, unit, start, stop, flows):
         for at in range(i, i + n_lanes * n, n):
             flow = vadd(flow, vdouble(vload(lanes, at)))
             vstore(lanes, at, nothing)
-        flow = vmul(flow, vmul(vload(weight, i), vfill(out, unit)))
+        flow = vmul(flow, vfill(out, unit))
+        if weights is not None:
+            flow = vmul(flow, vload(weight, i))
         vstore(out, i, flow)
         totals = vadd(totals, flow)
     total = vsum(totals)
@@ -61,35 +63,11 @@ def add_lanes(edges, weights, unit, start, stop, flows):
         for at in range(i, i + n_lanes * n, n):
             flow += load(lanes, at)
             store(lanes, at, 0.0)
-        flow *= unit * load(weight, i)
+        flow *= unit
+        if weights is not None:
+            flow *= load(weight, i)
         store(out, i, flow)
         total += flow
-    return total
-
-
-@entry_kernel
-def add_leaf_lanes(lanes, unit, sums):
-    """sums[i] = unit · Σ over lanes, which are cleared; the sum of these sums."""
-    n_lanes, n = lanes.shape
-    source, out = pointer(lanes), pointer(sums)
-    nothing, totals = vfill(source, 0), vfill(out, 0)
-    whole = n - n % LANES
-    for i in range(0, whole, LANES):
-        part = vfill(out, 0)
-        for at in range(i, i + n_lanes * n, n):
-            part = vadd(part, vload(source, at))
-            vstore(source, at, nothing)
-        part = vmul(part, vfill(out, unit))
-        vstore(out, i, part)
-        totals = vadd(totals, part)
-    total = vsum(totals)
-    for i in range(whole, n):
-        one = 0.0
-        for at in range(i, i + n_lanes * n, n):
-            one += load(source, at)
-            store(source, at, 0.0)
-        store(out, i, unit * one)
-        total += unit * one
     return total
 
 

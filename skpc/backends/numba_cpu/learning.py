@@ -12,7 +12,7 @@ import numpy as np
 
 from ...circuit import Program, Statistics
 from .. import log_curvature
-from .accumulate import add_lanes, add_leaf_lanes, add_rows
+from .accumulate import add_lanes, add_rows
 from .distinct import find_distinct
 from .handover import count_down
 from .lanes import MAX_LANES, Task, allowed_threads, cuts, even_tiles, run_lanes
@@ -256,7 +256,7 @@ class Learner:
         run_lanes(tasks, n_threads, first=help_out, cancel=partial(tell, CANCELLED))
         flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_threads)
         part_leaves = np.empty(leaf_out.shape[1])
-        leaf_flow = add_leaf_lanes(leaf_out, unit, part_leaves)
+        leaf_flow = add_lanes(leaf_out, None, unit, 0, len(part_leaves), part_leaves)
         bench.give_accumulators(accumulators)
         finite = math.isfinite(flow) and math.isfinite(leaf_flow)
         if curve is not None:
