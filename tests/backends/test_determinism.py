@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import sys
 import threading
 import time
 
@@ -112,6 +113,49 @@ def test_two_callers_at_once_get_the_same_bits():
         caller.join()
     assert [len(results) for results in found] == [1] * len(parts)
     assert [next(iter(results)) for results in found] == expected
+
+
+def test_callers_at_once_never_share_room(monkeypatch):
+    parameters, X = problem("tree", 100)
+    backend = NumbaBackend(parameters.program, n_jobs=1)
+    backend.statistics(parameters, X)
+    in_use = set()
+    take, add = learning._Room.take_weights, learning.add_rows
+
+    def begins(room, weight, n):
+        here = id(room.log_likelihood)
+        assert n <= room.n_padded
+        assert here not in in_use
+        in_use.add(here)
+        return take(room, weight, n)
+
+    def ends(log_likelihood, *others):
+        in_use.remove(id(log_likelihood))
+        return add(log_likelihood, *others)
+
+    monkeypatch.setattr(learning._Room, "take_weights", begins)
+    monkeypatch.setattr(learning, "add_rows", ends)
+
+    def call(seed):
+        for n in np.random.default_rng(seed).choice([1, 10, 20, 40, 80], size=300):
+            backend.statistics(parameters, X[:n])
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        joblib.Parallel(8, backend="threading")(joblib.delayed(call)(i) for i in range(8))
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_lanes_do_not_depend_on_what_was_learnt_before(monkeypatch):
+    parameters, X = problem("kronecker", 1000)
+    monkeypatch.setattr(learning, "LANE_WORK", 500 * parameters.program.n_weights)
+    few = X[:999]  # one lane, and as many tiles as 1000 rows in two
+    expected = bits(NumbaBackend(parameters.program).statistics(parameters, few))
+    backend = NumbaBackend(parameters.program)
+    backend.statistics(parameters, X)
+    assert bits(backend.statistics(parameters, few)) == expected
 
 
 def _in_child(connection, backend, parameters, X):
@@ -299,6 +343,18 @@ def test_an_error_leaves_the_backend_usable(monkeypatch):
     with pytest.raises((IndexError, ValueError)):
         backend.statistics(parameters, X[:, :3])
     assert bits(backend.statistics(parameters, X)) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("width", [0, 3, 4])
+def test_rows_that_are_too_short_are_refused(width, dtype):
+    """Kernels would read on into the next row, and beyond the last."""
+    parameters, _ = problem()
+    backend = NumbaBackend(parameters.program)
+    X = np.zeros((20, width), dtype=dtype)
+    for call in (backend.log_likelihood, backend.statistics):
+        with pytest.raises(IndexError, match=f"X has {width} columns, but the circuit reads"):
+            call(parameters, X)
 
 
 def test_number_of_threads():

@@ -42,7 +42,7 @@ def find_distinct(X: np.ndarray, n_weights: int) -> Distinct | None:
     """
     n, width = len(X), X.shape[1] * X.itemsize
     n_words = -(-width // 8)
-    if n < 2 or n_weights < WEIGHTS_OF_WORD * n_words:
+    if n < 2 or X.dtype.hasobject or n_weights < WEIGHTS_OF_WORD * n_words:
         return None
     X = np.ascontiguousarray(X)
     if width % 8:

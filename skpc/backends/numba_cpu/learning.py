@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
@@ -43,8 +44,8 @@ class _Room:
 
     Attributes
     ----------
-    panels : int
-        Of a tile.
+    shape : tuple of int
+        Panels of a tile, tiles, and lanes, on which the order of sums depends.
     ends : ndarray of shape (lanes + 1,)
         First tile of every lane, and the end of the last.
     log_likelihood, bound, weights : ndarray of shape (n_padded,)
@@ -55,10 +56,11 @@ class _Room:
         Say that the model is there: to kernels that spin, and to those that gave up.
     """
 
-    def __init__(self, panels: int, ends: np.ndarray, dtype: np.dtype) -> None:
-        self.panels, self.tile, self.ends = panels, panels * PANEL, ends
-        self.n_lanes = len(ends) - 1
-        self.n_padded = n_padded = int(ends[-1]) * self.tile
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype) -> None:
+        self.shape = shape
+        self.panels, n_tiles, self.n_lanes = shape
+        self.tile, self.ends = self.panels * PANEL, np.array(cuts(n_tiles, self.n_lanes))
+        self.n_padded = n_padded = n_tiles * self.tile
         self.log_likelihood, self.bound = np.empty(n_padded), np.empty(n_padded)
         self.weights = np.zeros(n_padded, dtype=dtype)
         self.ones = np.ones(n_padded)
@@ -107,7 +109,7 @@ class Learner:
         self.program, self.dtype, self._packer = program, dtype, packer
         self._tile_panels, self._lane_tiles, self._lost = tile_panels, lane_tiles, lost
         self.bench = Bench(make_plan(program, training=True), dtype)
-        self._rooms: list[_Room] = []
+        self._rooms: deque[_Room] = deque(maxlen=MAX_ROOMS)
         size = program.n_weights * dtype.itemsize + self.bench.plan.n_leaf_out * 8
         self.max_lanes = int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
 
@@ -145,12 +147,17 @@ class Learner:
         work = n * max(1, self.program.n_weights)
         most = max(1, min(self.max_lanes, work // LANE_WORK, -(-n // LANE_ROWS)))
         panels, n_tiles = even_tiles(n, self._tile_panels, even=most > 1)
-        shape = panels, n_tiles * panels * PANEL
-        try:
-            known = [(room.panels, room.n_padded) for room in self._rooms]
-            return self._rooms.pop(known.index(shape))
-        except (ValueError, IndexError):
-            return _Room(panels, np.array(cuts(n_tiles, max(1, min(n_tiles, most)))), self.dtype)
+        shape = panels, n_tiles, max(1, min(n_tiles, most))
+        # One at a time goes off and back: nothing is ever on the list and in use.
+        for _ in range(len(self._rooms)):
+            try:
+                room = self._rooms.popleft()
+            except IndexError:  # others took the rest
+                break
+            if room.shape == shape:
+                return room
+            self._rooms.append(room)
+        return _Room(shape, self.dtype)
 
     def _learn(
         self,
@@ -278,7 +285,7 @@ class Learner:
         total.log_likelihood += mine
         total.weight += learnt
         damaged = np.flatnonzero(~(room.bound[: len(X)] <= LOST_SHARE)) if n_damaged else ()
-        self._rooms = [*self._rooms[1 - MAX_ROOMS :], room]
+        self._rooms.append(room)
         if len(damaged):
             wanted = () if curve is None else curve.wanted
             total += log_curvature.statistics(
