@@ -79,7 +79,8 @@ def mix_leaves(mean: Any, flows: Any, keep: Any, learn: Any, smallest: float) ->
 def smoothed_means(statistics: Statistics, smoothing: Statistics | None) -> Statistics:
     """Means a row plus the smoothing, in the arrays of the statistics, which are lost."""
     weight = statistics.weight
-    if smoothing is None or statistics.extra or not isinstance(statistics.flows, np.ndarray):
+    plain = isinstance(statistics.flows, np.ndarray) and not statistics.extra
+    if smoothing is None or not plain:
         means = statistics.mean(in_place=True)
         if smoothing is not None:
             means += smoothing

@@ -103,7 +103,8 @@ def _checked(models: Any) -> list[PCDensityEstimator]:
             raise ValueError(
                 f"models[{place}] reads its columns in another way than models[0]; fit all of "
                 "them on the same rows, with the same leaves, categorical_features, "
-                "handle_unknown and sample_weight."
+                "handle_unknown and sample_weight. A homogeneous hidden Markov model encodes all "
+                "columns alike: beside other structures use HMM(homogeneous=False)."
             )
     return models
 

@@ -80,3 +80,21 @@ def test_only_time_changes(name, weighted, monkeypatch):
     np.testing.assert_allclose(merged.flows, single.flows, rtol=1e-10, atol=1e-12)
     for mine, other in zip(merged.leaves, single.leaves, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "f2", "f4", ">f8", "g", "O"])
+def test_merged_rows_are_those_that_are_computed_alone(dtype, monkeypatch):
+    parameters = reference.make("tree")
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (300, 5)).astype(dtype)
+    weight = rng.random(300)
+    backend = NumbaBackend(parameters.program, np.float64)
+    alone = backend.log_likelihood(parameters, X), backend.statistics(parameters, X, weight)
+    monkeypatch.setattr(distinct, "WEIGHTS_OF_WORD", 0)
+    if dtype != "O":
+        assert find_distinct(X, 0) is not None
+    merged = backend.log_likelihood(parameters, X), backend.statistics(parameters, X, weight)
+    np.testing.assert_array_equal(merged[0], alone[0])
+    np.testing.assert_allclose(merged[1].flows, alone[1].flows, rtol=1e-12)
+    np.testing.assert_allclose(merged[1].leaves[0], alone[1].leaves[0], rtol=1e-12)
+    assert merged[1].weight == pytest.approx(alone[1].weight, rel=1e-14)

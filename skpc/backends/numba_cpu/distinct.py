@@ -74,6 +74,9 @@ def number_rows(words, table, first, owner):
         for k in range(n_words):
             h = (h ^ load(source, at + k)) * np.uint64(0xD6E8FEB86659FD93)
             h ^= h >> np.uint64(32)
+        # Once more, or the top bits of the last word would stay out of the slot.
+        h *= np.uint64(0xD6E8FEB86659FD93)
+        h ^= h >> np.uint64(32)
         slot = np.int64(h & np.uint64(mask))
         while True:
             known = load(place, slot)

@@ -16,6 +16,7 @@ import joblib
 from .simd import PANEL
 
 Task = Callable[[], None]
+Result = queue.SimpleQueue[BaseException | None]
 #: Least numbers that a thread goes through in a loop over parameters: with fewer, waking it
 #: costs more than it saves.
 PART_NUMBERS = 1 << 18
@@ -33,29 +34,28 @@ class _Worker:
     """
 
     def __init__(self) -> None:
-        self._given: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._given: queue.SimpleQueue[tuple[Task, Result]] = queue.SimpleQueue()
         # A daemon: a thread that waits must not keep the process alive.
         threading.Thread(target=self._run, name="skpc-lane", daemon=True).start()
 
-    def give(self, task: Task) -> None:
-        """Start a task."""
-        self._given.put(task)
-
-    def result(self) -> BaseException | None:
-        """Wait for its end; the exception it raised, if any."""
-        return self._done.get()
+    def give(self, task: Task) -> Result:
+        """Start a task; where the exception it raises, or None, is put at its end."""
+        result: Result = queue.SimpleQueue()
+        self._given.put((task, result))
+        return result
 
     def _run(self) -> None:
         while True:
-            task = self._given.get()
+            task, result = self._given.get()
+            failed: BaseException | None = None
             try:
                 task()
             except BaseException as error:
-                self._done.put(error)
-            else:
-                self._done.put(None)
-            del task  # what it refers to must not live until the next one
+                failed = error
+            # Free again, also when nobody waits for the result any more.
+            _idle.append(self)
+            result.put(failed)
+            del task, result, failed  # what they refer to must not live until the next one
 
 
 #: Workers that nobody uses at the moment; of this process, a fork begins without.
@@ -131,18 +131,15 @@ def run_lanes(
                 cancel()
             raise
 
-    workers = []
+    results: list[Result] = []
     errors: list[BaseException | None] = []
     try:
         for i in range(1, n_threads):
-            worker = _worker()
-            worker.give(partial(share, i))
-            workers.append(worker)
+            results.append(_worker().give(partial(share, i)))
         share(0)
     finally:
-        for worker in workers:
-            errors.append(worker.result())
-            _idle.append(worker)
+        for result in results:
+            errors.append(result.get())
     for error in errors:
         if error is not None:
             raise error

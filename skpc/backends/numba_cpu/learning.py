@@ -16,7 +16,7 @@ from .. import log_curvature
 from .accumulate import add_lanes, add_rows
 from .distinct import find_distinct
 from .handover import count_down
-from .lanes import MAX_LANES, Task, allowed_threads, cuts, even_tiles, run_lanes
+from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, even_tiles, run_lanes
 from .merged import unpack_merged
 from .packing import Packed, Packer
 from .plan import make_plan
@@ -29,8 +29,6 @@ from .workspace import Bench
 LANE_WORK = 6_000_000
 #: Least rows of a lane: with fewer, adding up the lanes takes a tenth of the time.
 LANE_ROWS = 128
-#: Least numbers of the lanes that a thread adds up.
-PART_NUMBERS = 1 << 19
 #: Sizes of batches for which room is kept: nearly equal ones have a few.
 MAX_ROOMS = 4
 #: More than anybody waits for.

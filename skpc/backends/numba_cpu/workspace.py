@@ -35,9 +35,9 @@ class Bench:
         self._accumulators: queue.SimpleQueue = queue.SimpleQueue()
 
     def encodes_together(self, n_rows: int) -> bool:
-        """Whether rows are so few that the thread that calls encodes them for all others.
+        """Whether rows are so few that one thread encodes them for all.
 
-        These wait in their kernels then, and do not want the interpreter when it does.
+        The others wait in their kernels then, and do not want the interpreter when it does.
         """
         plan = self.plan
         return not plan.group_leaves and (plan.n_codes + plan.n_data) * n_rows <= FEW_NUMBERS
@@ -92,5 +92,5 @@ class Bench:
         return edges, np.zeros((n_lanes, self.plan.n_leaf_out))
 
     def give_accumulators(self, accumulators: tuple[np.ndarray, np.ndarray]) -> None:
-        """Give a pair back, cleared."""
+        """Give a pair back, which the caller has cleared."""
         self._accumulators.put(accumulators)
