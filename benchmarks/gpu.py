@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from skpc.backends.torch import TorchBackend
-from skpc.backends.torch.matmul import bmm
+from skpc.backends.torch.matmul import bmm, float32_factors
 from skpc.backends.torch.weights import rows_of
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Categorical
@@ -145,12 +145,11 @@ def peaks(device, quick):
     a, b = (torch.rand(n, n, device=device) for _ in range(2))
     out = torch.empty_like(a)
     found = []
-    for fast in (False, True):
-        torch.backends.cuda.matmul.allow_tf32 = fast
-        found.append(2e-12 * n**3 / timed(lambda: torch.mm(a, b, out=out), device, 2))
-    torch.backends.cuda.matmul.allow_tf32 = False
+    for precision in ("ieee", "tf32"):
+        with float32_factors(precision):
+            found.append(2e-12 * n**3 / timed(lambda: torch.mm(a, b, out=out), device, 2))
     short = a[None].bfloat16(), b[None].bfloat16()
-    found.append(2e-12 * n**3 / timed(lambda: bmm(*short, True, out[None]), device, 2))
+    found.append(2e-12 * n**3 / timed(lambda: bmm(*short, "bfloat16", out[None]), device, 2))
     found.append(2e-9 * a.nbytes / timed(lambda: out.copy_(a), device, 2))
     return found
 

@@ -207,7 +207,8 @@ def _shares(table: Any) -> Any:
     """Of the rows of a table, added up and flattened."""
     shares = table.cumsum(-1)
     total = shares[:, -1:]
-    return (shares / namespace(table).where(total > 0, total, 1.0)).reshape(-1)
+    shares /= namespace(table).where(total > 0, total, 1.0)
+    return shares.reshape(-1)
 
 
 def _choices(branches: Branches, mass: np.ndarray, like: Any) -> Steps:

@@ -62,10 +62,10 @@ def test_factors_are_rounded_and_sums_are_not():
     left = torch.ones(1, 1, 4097)
     left[0, 0, 0] = 1 + 2.0**-10  # no number of 8 bits
     right = torch.ones(1, 4097, 1)
-    assert bmm(left, right, True).item() == 4097  # neither is this
-    assert bmm(left, right, False).item() == 4097 + 2.0**-10
+    assert bmm(left, right, "bfloat16").item() == 4097  # neither is this
+    assert bmm(left, right).item() == 4097 + 2.0**-10
     total = torch.full((1, 1, 1), 2.0**-11)
-    assert add_bmm(total, left, right, True) is total
+    assert add_bmm(total, left, right, "bfloat16") is total
     assert total.item() == 4097 + 2.0**-11
     assert right.dtype == torch.float32
 
@@ -79,12 +79,12 @@ def test_a_gpu_rounds_what_the_cpu_rounds():
     left, right = (torch.rand(3, 64, 64, generator=draws) for _ in range(2))
     right, total = right.transpose(1, 2), torch.ones(5, 64, 64)
     out = torch.empty(5, 64, 64, device="cuda")
-    bmm(left.cuda(), right.cuda(), True, out=out[:3])
-    torch.testing.assert_close(out[:3].cpu(), bmm(left, right, True), rtol=1e-6, atol=0)
+    bmm(left.cuda(), right.cuda(), "bfloat16", out=out[:3])
+    torch.testing.assert_close(out[:3].cpu(), bmm(left, right, "bfloat16"), rtol=1e-5, atol=0)
     out.fill_(1.0)
-    add_bmm(out[1:4], left.cuda(), right.cuda(), True)
-    add_bmm(total[1:4], left, right, True)
-    torch.testing.assert_close(out.cpu(), total, rtol=1e-6, atol=0)
+    add_bmm(out[1:4], left.cuda(), right.cuda(), "bfloat16")
+    add_bmm(total[1:4], left, right, "bfloat16")
+    torch.testing.assert_close(out.cpu(), total, rtol=1e-5, atol=0)
 
 
 def test_a_copy_rounds_as_well_and_other_names_are_refused():

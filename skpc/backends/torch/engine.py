@@ -17,6 +17,7 @@ from ..numba_cpu.lanes import allowed_threads
 from .arrays import as_arrays, as_tensors
 from .banks import Banks
 from .graphs import RecordedPasses
+from .matmul import float32_factors
 from .memory import rows_that_fit, with_fewer_rows
 from .passes import Passes
 from .plan import Plan
@@ -201,12 +202,13 @@ class TorchBackend(Backend):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """The threads of torch that ``n_jobs`` allows."""
+        """The threads of torch that ``n_jobs`` allows, and float32 products of float32 factors."""
         before, allowed = torch.get_num_threads(), allowed_threads(self.n_jobs)
         if before != allowed:
             torch.set_num_threads(allowed)
         try:
-            yield
+            with float32_factors("ieee"):
+                yield
         finally:
             if before != allowed:
                 torch.set_num_threads(before)

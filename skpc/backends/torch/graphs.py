@@ -7,9 +7,11 @@ is new in a batch is copied there. Full batches and the ragged last one have a g
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from copy import copy
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -30,15 +32,40 @@ def record(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[], N
     ``run`` is called twice: libraries ask for memory at their first call, which cannot be recorded.
     """
     with torch.cuda.device(device):
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        first, second = _streams(torch.cuda.current_device())
+        first.wait_stream(torch.cuda.current_stream())
+        # It is left again if recording fails, unlike that of torch.cuda.graph.
+        with torch.cuda.stream(first):
             run()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = run()
+            graph = torch.cuda.CUDAGraph()
+            # Other threads may ask for memory meanwhile.
+            with torch.cuda.graph(graph, stream=second, capture_error_mode="thread_local"):
+                result = run()
     return graph.replay, result
+
+
+@cache
+def _streams(device: int) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
+    """For the first run and for recordings; torch's own one stays on the first GPU that records.
+
+    Kept, for libraries keep memory for every stream.
+    """
+    return torch.cuda.Stream(device), torch.cuda.Stream(device)
+
+
+def try_to_record(
+    what: str, run: Callable[[], Any], device: torch.device
+) -> tuple[Callable[[], None], Any] | None:
+    """The same, or None and a warning where CUDA refuses."""
+    try:
+        return record(run, device)
+    except RuntimeError as error:
+        warnings.warn(
+            f"{what} are not recorded as a CUDA graph, which makes them slower: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
 
 
 class Recording(NamedTuple):
@@ -61,6 +88,10 @@ class RecordedPasses(Passes):
     Groups of columns are computed by their families on the CPU, which cannot be recorded.
     """
 
+    #: Recorded in inference mode, torch's own numbers belong to it; recordings of updates, which
+    #: are made outside of it, fail: pytorch/pytorch issue 166792.
+    without_grad: ClassVar[Any] = torch.no_grad
+
     def __init__(self, *given) -> None:
         super().__init__(*given)
         self.possible = not any(isinstance(leaf, GivenLeaves) for leaf in self.leaves)
@@ -74,7 +105,7 @@ class RecordedPasses(Passes):
         self._source: Model | None = None
         self._totals: Totals | None = None
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def learn(self, model: Model, X: np.ndarray, weight: np.ndarray, totals: Totals):
         kind = len(X), X.dtype
         if not self.possible or (kind not in self._recordings and not self._is_worth(kind)):
@@ -82,7 +113,12 @@ class RecordedPasses(Passes):
         self._load(model, totals)
         codes, cells = self._given(model, X)
         if kind not in self._recordings:
-            self._recordings[kind] = self._record(len(X), codes, cells)
+            made = self._record(len(X), codes, cells)
+            if made is None:
+                self.possible = False
+                self.forget()
+                return super().learn(model, X, weight, totals)
+            self._recordings[kind] = made
         known = self._recordings[kind]
         copy_into((known.codes, known.cells), (codes, cells))
         known.row_weight.copy_(torch.from_numpy(weight))
@@ -113,7 +149,7 @@ class RecordedPasses(Passes):
             copy_into(self._model, model)
             self._source = model
 
-    def _record(self, n: int, codes: torch.Tensor | None, cells: list[Any]) -> Recording:
+    def _record(self, n: int, codes: torch.Tensor | None, cells: list[Any]) -> Recording | None:
         model, totals = self._model, self._totals
         assert model is not None and totals is not None
         codes, cells = copied((codes, cells))
@@ -130,7 +166,10 @@ class RecordedPasses(Passes):
             ]
             return self.up_and_down(space, model, read, row_weight, totals, None)
 
-        replay, result = record(run, self.device)
+        made = try_to_record("Passes", run, self.device)
+        if made is None:
+            return None
+        replay, result = made
         return Recording(replay, codes, cells, row_weight, result)
 
 

@@ -53,9 +53,9 @@ class KroneckerLayer(SumLayer):
         for start, stop, pair in self._pairs(a, b):
             part = weights[:, :, start:stop]
             if start == 0:
-                bmm(part, pair, space.rounded, out=out)
+                bmm(part, pair, space.factors, out=out)
             else:
-                add_bmm(out, part, pair, space.rounded)
+                add_bmm(out, part, pair, space.factors)
         rescale(out, scales, 3 * self.lost)
 
     def _factors_of(self, space: Workspace) -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,9 +85,9 @@ class KroneckerLayer(SumLayer):
         flow_a, flow_b = torch.empty_like(a), torch.zeros_like(b)
         for start, stop, pair in self._pairs(a, b):
             if edges is not None:
-                edges[:, :, start:stop] = bmm(above, pair.transpose(1, 2), space.rounded)
+                edges[:, :, start:stop] = bmm(above, pair.transpose(1, 2), space.factors)
             part = weights[:, :, start:stop].transpose(1, 2)
-            pair.mul_(bmm(part, above, space.rounded))
+            pair.mul_(bmm(part, above, space.factors))
             pair = pair.view(self.n, -1, b.shape[1], space.rows)
             first = start // b.shape[1]
             flow_a[:, first : first + pair.shape[1]] = pair.sum(2)

@@ -74,13 +74,17 @@ class Blocks:
         return self.rows.of(bank)
 
     def add_product(
-        self, bank: torch.Tensor, left: torch.Tensor, right: torch.Tensor, rounded: bool = False
+        self,
+        bank: torch.Tensor,
+        left: torch.Tensor,
+        right: torch.Tensor,
+        factors: str | None = None,
     ) -> None:
         """Add ``left @ right`` to the matrices; those of tied ones are added up before."""
         if self.uses is None and self.rows.in_order:
-            add_bmm(self.rows.of(bank), left, right, rounded)
+            add_bmm(self.rows.of(bank), left, right, factors)
             return
-        self.add(bank, bmm(left, right, rounded))
+        self.add(bank, bmm(left, right, factors))
 
     def add(self, bank: torch.Tensor, values: torch.Tensor) -> None:
         """Add (n, height, width) to the matrices."""

@@ -86,9 +86,9 @@ class SumLayer:
         weights = self.blocks[j].of(model.banks[self.banks[j]])
         child, out = child.view(fold, width, -1), out.view(fold, height, -1)
         if j == 0:
-            bmm(weights, child, space.rounded, out=out)
+            bmm(weights, child, space.factors, out=out)
         else:
-            add_bmm(out, weights, child, space.rounded)
+            add_bmm(out, weights, child, space.factors)
 
     # -- down ---------------------------------------------------------------------------
 
@@ -123,8 +123,8 @@ class SumLayer:
         bank = self.banks[j]
         if totals is not None:
             given = child.transpose(1, 2)
-            self.blocks[j].add_product(totals.banks[bank], above, given, space.rounded)
+            self.blocks[j].add_product(totals.banks[bank], above, given, space.factors)
         weights = self.blocks[j].of(model.banks[bank])
         below = space.scratch(1, fold * width)
-        bmm(weights.transpose(1, 2), above, space.rounded, out=below.view(fold, width, -1))
+        bmm(weights.transpose(1, 2), above, space.factors, out=below.view(fold, width, -1))
         return below

@@ -7,14 +7,13 @@ number, and what comes out is copied again: callers may hold it as long as they 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ...circuit import Program
-from .graphs import copied, copy_into, record, tensors_of
+from .graphs import copied, copy_into, tensors_of, try_to_record
 
 #: Weights of a circuit up to which its updates are recorded: a recording keeps the memory of all
 #: that it computes, and the kernels of larger circuits take longer than their launches.
@@ -70,16 +69,11 @@ class RecordedUpdate:
             results[:] = [self._run(self._step, *self._read)]
             return tensors_of(results)
 
-        try:
-            self._replay, _ = record(run, self._device)
-        except RuntimeError as error:
-            warnings.warn(
-                f"Updates are not recorded as a CUDA graph, which makes them slower: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        made = try_to_record("Updates", run, self._device)
+        if made is None:
             self._possible = False
             del self._read
             return False
+        self._replay, _ = made
         (self._result,) = results
         return True

@@ -39,11 +39,11 @@ class Workspace:
     values : Tensor of shape (places, rows)
         Scaled values of all units on the way up; derivatives and flows on the way down.
     scales : Tensor of shape (scales, 3, rows), float64
-    rounded : bool
-        Whether sums may round the factors of their products to bfloat16.
+    factors : {None, "tf32", "bfloat16"}
+        To what sums may round the factors of their products.
     """
 
-    rounded = False
+    factors: str | None = None
 
     def __init__(self, plan: Plan, n_rows: int, dtype: torch.dtype, device: torch.device) -> None:
         self.n_rows = n_rows
