@@ -91,7 +91,7 @@ def test_merged_rows_are_those_that_are_computed_alone(dtype, monkeypatch):
     backend = NumbaBackend(parameters.program, np.float64)
     alone = backend.log_likelihood(parameters, X), backend.statistics(parameters, X, weight)
     monkeypatch.setattr(distinct, "WEIGHTS_OF_WORD", 0)
-    if dtype != "O":
+    if dtype not in "Og":  # long doubles have bytes without a meaning
         assert find_distinct(X, 0) is not None
     merged = backend.log_likelihood(parameters, X), backend.statistics(parameters, X, weight)
     np.testing.assert_array_equal(merged[0], alone[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from functools import cached_property, partial
 from itertools import pairwise
@@ -15,7 +14,7 @@ from ...circuit import Program, Statistics
 from .. import log_curvature
 from .accumulate import add_lanes, add_rows
 from .distinct import find_distinct
-from .handover import count_down
+from .handover import Chores
 from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, even_tiles, run_lanes
 from .merged import unpack_merged
 from .packing import Packed, Packer
@@ -31,8 +30,6 @@ LANE_WORK = 6_000_000
 LANE_ROWS = 128
 #: Sizes of batches for which room is kept: nearly equal ones have a few.
 MAX_ROOMS = 4
-#: More than anybody waits for.
-CANCELLED = 1 << 40
 #: Bytes that the lanes' accumulators may take together.
 LANE_BYTES = 1 << 28
 
@@ -50,8 +47,8 @@ class _Room:
         Of every row, and of those that fill the last tile; weights of these are 0, the others
         at most one, which keeps derivatives in the range of the dtype.
     ones : ndarray of shape (n_padded,)
-    ready, told
-        Say that the model is there: to kernels that spin, and to those that gave up.
+    chores : Chores
+        What must be done before tiles.
     """
 
     def __init__(self, shape: tuple[int, int, int], dtype: np.dtype) -> None:
@@ -62,7 +59,7 @@ class _Room:
         self.log_likelihood, self.bound = np.empty(n_padded), np.empty(n_padded)
         self.weights = np.zeros(n_padded, dtype=dtype)
         self.ones = np.ones(n_padded)
-        self.ready, self.told = np.zeros(1, dtype=np.int64), threading.Event()
+        self.chores = Chores()
 
     def take_weights(self, weight: np.ndarray | None, n: int) -> float:
         """Set the weights, over their largest; that one, or 0 when there is nothing to learn."""
@@ -185,9 +182,6 @@ class Learner:
         edges, leaf_out = (a[:n_lanes] for a in accumulators)
         n_threads = min(n_lanes, allowed_threads(n_jobs))
         groups: list[list[np.ndarray]] = [[]] * n_lanes
-        ready, told = room.ready, room.told
-        told.clear()
-
         families = self.program.families
         together = None
         if curve is None and bench.encodes_together(room.n_padded):
@@ -224,41 +218,21 @@ class Learner:
                         space.slots,
                         edges[first:last],
                         leaf_out[first:last],
-                        ready,
+                        room.chores.left,
                     )
-                    while not learn():
-                        told.wait()
+                    room.chores.wait(learn)
             if bench.plan.group_leaves:
                 groups[first] = group_flows(bench.plan, families, model.members, mine, data)
 
-        def tell(by: int) -> None:
-            if count_down(ready, by) <= 0:
-                told.set()
-
-        # What must be there before tiles; whichever thread comes first takes the next.
-        chores: list[Task] = []
+        needed = [partial(self._packer.fill, model)]
         if together is not None:
-            chores.append(partial(encode_rows, bench.plan, families, model.members, X, together))
-        chores.append(partial(self._packer.fill, model))
-        ready[0] = len(chores)
-        if beside is not None:
-            chores.insert(0, beside)
-
-        def help_out() -> None:
-            while chores:
-                try:
-                    chore = chores.pop()
-                except IndexError:  # another thread was faster
-                    return
-                chore()
-                if chore is not beside:
-                    tell(1)
-
+            needed.append(partial(encode_rows, bench.plan, families, model.members, X, together))
+        room.chores.begin(needed, beside)
         if curve is not None:
-            help_out()
+            room.chores.help_out()
         pieces = pairwise(cuts(n_lanes, n_lanes if together is None else n_threads))
         tasks = [partial(piece, first, last) for first, last in pieces]
-        run_lanes(tasks, n_threads, first=help_out, cancel=partial(tell, CANCELLED))
+        run_lanes(tasks, n_threads, first=room.chores.help_out, cancel=room.chores.cancel)
         flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_threads)
         part_leaves = np.empty(leaf_out.shape[1])
         leaf_flow = add_lanes(leaf_out, None, unit, 0, len(part_leaves), part_leaves)
