@@ -14,6 +14,7 @@ from skpc.backends import log_domain
 from skpc.backends import weights as loops
 from skpc.backends.numba_cpu import NumbaBackend, lanes, learning, workspace
 from skpc.backends.numba_cpu.lanes import allowed_threads, run_lanes, threads_at_work
+from skpc.backends.numba_cpu.room import Room
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Bernoulli, Gaussian, MultivariateGaussian
 from tests import reference
@@ -120,20 +121,20 @@ def test_callers_at_once_never_share_room(monkeypatch):
     backend = NumbaBackend(parameters.program, n_jobs=1)
     backend.statistics(parameters, X)
     in_use = set()
-    take, add = learning._Room.take_weights, learning.add_rows
+    take, add = Room.take_weights, learning.add_rows
 
-    def begins(room, weight, n):
+    def begins(room, weight, n, same, n_padded):
         here = id(room.log_likelihood)
-        assert n <= room.n_padded
+        assert n <= n_padded <= len(room.shares)
         assert here not in in_use
         in_use.add(here)
-        return take(room, weight, n)
+        return take(room, weight, n, same, n_padded)
 
     def ends(log_likelihood, *others):
         in_use.remove(id(log_likelihood))
         return add(log_likelihood, *others)
 
-    monkeypatch.setattr(learning._Room, "take_weights", begins)
+    monkeypatch.setattr(Room, "take_weights", begins)
     monkeypatch.setattr(learning, "add_rows", ends)
 
     def call(seed):

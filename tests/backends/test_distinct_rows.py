@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skpc.backends.numba_cpu import NumbaBackend, distinct, engine, learning
-from skpc.backends.numba_cpu.distinct import find_distinct
+from skpc.backends.numba_cpu.distinct import find_distinct, share_weights
 from tests import reference
 
 MUCH = 10**6
@@ -20,11 +20,16 @@ def test_rows_are_numbered_as_numpy_finds_them(dtype, width):
     assert len(found.first) == len(np.unique(X, axis=0))
     np.testing.assert_array_equal(X[found.first][found.owner], X)
     assert (np.diff(found.first) > 0).all()  # in the order in which they are met
-    weight = rng.random(300)
-    np.testing.assert_allclose(
-        found.weights(weight), [weight[found.owner == i].sum() for i in range(len(found.first))]
-    )
-    assert found.weights(None).sum() == 300
+
+
+def test_weights_of_equal_rows_are_added_and_shared():
+    weight, owner = np.array([1.0, 2.0, 0.5, 4.0]), np.array([0, 1, 0, 1])
+    sums, shares = np.full(5, np.nan), np.full(4, np.nan, np.float32)
+    assert share_weights(weight, owner, 2, sums, shares) == 6
+    np.testing.assert_array_equal(sums[:2], [1.5, 6])
+    np.testing.assert_array_equal(shares, [0.25, 1, 0, 0])
+    for nothing in (0.0, np.nan):
+        assert not share_weights(np.full(4, nothing), owner, 2, sums, shares) > 0
 
 
 def test_rows_that_are_no_blocks_of_memory_are_numbered_too():

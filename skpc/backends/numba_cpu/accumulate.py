@@ -72,14 +72,14 @@ def add_lanes(edges, weights, unit, start, stop, flows):
 
 
 @entry_kernel
-def add_rows(log_likelihood, bound, weights, lost_share):
-    """Sums over rows: weight · log-likelihood, weight, and how many are damaged.
+def add_rows(log_likelihood, bound, weights, n, lost_share):
+    """Sums over ``n`` rows: weight · log-likelihood, weight, and how many are damaged.
 
     Damaged are rows whose bound on lost mass is not at most ``lost_share``; the sums leave them
     out. A row without weight adds nothing, whatever its log-likelihood.
     """
     total, weight, damaged = 0.0, 0.0, 0
-    for i in range(weights.size):
+    for i in range(n):
         if not bound[i] <= lost_share:
             damaged += 1
         elif weights[i] > 0:

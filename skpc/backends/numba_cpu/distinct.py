@@ -30,10 +30,6 @@ class Distinct(NamedTuple):
     first: np.ndarray
     owner: np.ndarray
 
-    def weights(self, weight: np.ndarray | None) -> np.ndarray:
-        """Sums of the weights of equal rows; None weighs each 1."""
-        return np.bincount(self.owner, weight, len(self.first)).astype(np.float64, copy=False)
-
 
 def find_distinct(X: np.ndarray, n_weights: int) -> Distinct | None:
     """The different rows of an array by their bytes, or None where that does not pay.
@@ -50,8 +46,8 @@ def find_distinct(X: np.ndarray, n_weights: int) -> Distinct | None:
         words.view(np.uint8)[:, :width] = X.view(np.uint8).reshape(n, width)
     else:
         words = X.view(np.uint64)
-    table = np.full(1 << (2 * n - 1).bit_length(), -1, dtype=np.int64)
-    first, owner = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    table = np.empty(1 << (2 * n - 1).bit_length(), dtype=np.int64)
+    first, owner = np.empty((2, n), dtype=np.int64)
     n_distinct = number_rows(words, table, first, owner)
     if n_distinct > MOST * n:
         return None
@@ -62,9 +58,10 @@ def find_distinct(X: np.ndarray, n_weights: int) -> Distinct | None:
 def number_rows(words, table, first, owner):
     """Number equal rows alike, in the order in which they are met; how many numbers that takes.
 
-    ``table``, a power of two of -1 and longer than the rows, becomes their hash table.
+    ``table``, a power of two and longer than the rows, becomes their hash table.
     """
     n, n_words = words.shape
+    table[:] = -1
     source, place, met, number = pointer(words), pointer(table), pointer(first), pointer(owner)
     mask = table.size - 1
     found = 0
@@ -95,3 +92,26 @@ def number_rows(words, table, first, owner):
                 break
             slot = (slot + 1) & mask
     return found
+
+
+@entry_kernel
+def share_weights(weight, owner, n, sums, shares):
+    """Sums of the weights of each of ``n`` rows that several may be, and their shares.
+
+    Row i of those that have weights is row ``owner[i]``. Shares are sums over the largest of
+    them, which is returned, and 0 after row ``n``; when no sum is above 0 they are not written.
+    """
+    for i in range(n):
+        sums[i] = 0.0
+    for i in range(weight.size):
+        sums[owner[i]] += weight[i]
+    unit = 0.0
+    for i in range(n):
+        if sums[i] > unit or np.isnan(sums[i]):
+            unit = sums[i]
+    if unit > 0:
+        for i in range(n):
+            shares[i] = sums[i] / unit
+        for i in range(n, shares.size):
+            shares[i] = 0
+    return unit

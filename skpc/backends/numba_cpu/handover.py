@@ -95,6 +95,17 @@ class Chores:
         self._beside = [] if beside is None else [beside]
         self.left[0] = len(needed)
 
+    def do_now(
+        self, needed: Sequence[Callable[[], None]], beside: Callable[[], None] | None
+    ) -> None:
+        """Do all of it in this thread, where no other one would be faster."""
+        self._needed, self._beside = [], []
+        for piece in needed:
+            piece()
+        if beside is not None:
+            beside()
+        self.left[0] = 0
+
     def help_out(self) -> None:
         """Do what is left and not taken yet."""
         for work in (self._needed, self._beside):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
@@ -14,11 +13,11 @@ from ...circuit import Program, Statistics
 from .. import log_curvature
 from .accumulate import add_lanes, add_rows
 from .distinct import find_distinct
-from .handover import Chores
-from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, even_tiles, run_lanes
-from .merged import unpack_merged
+from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, run_lanes
+from .merged import unpack_merged, unpack_tables
 from .packing import Packed, Packer
 from .plan import make_plan
+from .room import Layout, Room, lay_out
 from .rows import empty_data, encode_rows, group_flows
 from .simd import PANEL
 from .tiles import LOST_SHARE, learn_tiles
@@ -28,52 +27,8 @@ from .workspace import Bench
 LANE_WORK = 6_000_000
 #: Least rows of a lane: with fewer, adding up the lanes takes a tenth of the time.
 LANE_ROWS = 128
-#: Sizes of batches for which room is kept: nearly equal ones have a few.
-MAX_ROOMS = 4
 #: Bytes that the lanes' accumulators may take together.
 LANE_BYTES = 1 << 28
-
-
-class _Room:
-    """What tiles of rows need, kept for the next batch of as many.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Panels of a tile, tiles, and lanes, on which the order of sums depends.
-    ends : ndarray of shape (lanes + 1,)
-        First tile of every lane, and the end of the last.
-    log_likelihood, bound, weights : ndarray of shape (n_padded,)
-        Of every row, and of those that fill the last tile; weights of these are 0, the others
-        at most one, which keeps derivatives in the range of the dtype.
-    ones : ndarray of shape (n_padded,)
-    chores : Chores
-        What must be done before tiles.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype) -> None:
-        self.shape = shape
-        self.panels, n_tiles, self.n_lanes = shape
-        self.tile, self.ends = self.panels * PANEL, np.array(cuts(n_tiles, self.n_lanes))
-        self.n_padded = n_padded = n_tiles * self.tile
-        self.log_likelihood, self.bound = np.empty(n_padded), np.empty(n_padded)
-        self.weights = np.zeros(n_padded, dtype=dtype)
-        self.ones = np.ones(n_padded)
-        self.chores = Chores()
-
-    def take_weights(self, weight: np.ndarray | None, n: int) -> float:
-        """Set the weights, over their largest; that one, or 0 when there is nothing to learn."""
-        if not n:
-            return 0.0
-        unit = 1.0 if weight is None else float(weight.max())
-        if unit > 0:
-            mine = self.weights[:n]
-            if weight is None:
-                mine[:] = 1
-            else:
-                np.divide(weight, unit, out=mine, casting="same_kind")
-            self.weights[n:] = 0
-        return unit
 
 
 class Learner:
@@ -104,7 +59,7 @@ class Learner:
         self.program, self.dtype, self._packer = program, dtype, packer
         self._tile_panels, self._lane_tiles, self._lost = tile_panels, lane_tiles, lost
         self.bench = Bench(make_plan(program, training=True), dtype)
-        self._rooms: deque[_Room] = deque(maxlen=MAX_ROOMS)
+        self._rooms: list[Room] = []
         size = program.n_weights * dtype.itemsize + self.bench.plan.n_leaf_out * 8
         self.max_lanes = int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
 
@@ -121,15 +76,18 @@ class Learner:
 
         ``beside`` is done by a thread that has nothing else to do.
         """
-        total = Statistics.zeros(self.program, flows=np.empty(self.program.n_weights))
-        leaves = np.zeros(self.bench.plan.n_leaf_out)
+        flows, leaves = np.empty(self.program.n_weights), np.empty(self.bench.plan.n_leaf_out)
+        total = Statistics(0.0, 0.0, flows, [np.zeros(shape) for shape in self._leaf_shapes])
         step = self.max_lanes * self._lane_tiles * self._tile_panels * PANEL
         for start in range(0, max(1, len(X)), step):
             part = slice(start, start + step)
             mine = weight if weight is None else weight[part]
-            # The first part writes its flows into the total, the others add theirs.
-            flows = np.empty_like(total.flows) if start else total.flows
-            self._learn(model, X[part], mine, total, flows, leaves, n_jobs, curve, beside)
+            # The first part writes its sums into the total, the others add theirs.
+            sums = (np.empty_like(flows), np.empty_like(leaves)) if start else (flows, leaves)
+            self._learn(model, X[part], mine, total, sums, n_jobs, curve, beside)
+            if start:
+                flows += sums[0]
+                leaves += sums[1]
             beside = None
         if model.is_filled:  # something was learnt
             self._unpack_leaves(leaves, total, model)
@@ -137,80 +95,126 @@ class Learner:
             curve.add_to(total, self._read_leaves)
         return total
 
-    def _room(self, n: int) -> _Room:
-        """Room for so many rows, off the list while it is used: others may learn meanwhile."""
-        work = n * max(1, self.program.n_weights)
-        most = max(1, min(self.max_lanes, work // LANE_WORK, -(-n // LANE_ROWS)))
-        panels, n_tiles = even_tiles(n, self._tile_panels, even=most > 1)
-        shape = panels, n_tiles, max(1, min(n_tiles, most))
-        # One at a time goes off and back: nothing is ever on the list and in use.
-        for _ in range(len(self._rooms)):
-            try:
-                room = self._rooms.popleft()
-            except IndexError:  # others took the rest
-                break
-            if room.shape == shape:
-                return room
-            self._rooms.append(room)
-        return _Room(shape, self.dtype)
-
     def _learn(
         self,
         model: Packed,
         X: np.ndarray,
         weight: np.ndarray | None,
         total: Statistics,
-        flows: np.ndarray,
-        leaves: np.ndarray,
+        sums: tuple[np.ndarray, np.ndarray],
         n_jobs: int | None,
         curve: Any,
         beside: Task | None,
     ) -> None:
+        """Write the flows of edges and of leaves into ``sums``, and add what else there is."""
+        flows, leaves = sums
+        room = self._room(len(X))
         same = None
         if not self.bench.plan.n_data:
             same = find_distinct(X, self.program.n_weights)
         if same is not None:
-            X, weight = X.take(same.first, axis=0), same.weights(weight)
-        room = self._room(len(X))
-        unit = room.take_weights(weight, len(X))
+            X = X.take(same.first, axis=0)
+        work = len(X) * self.program.n_weights
+        most = max(1, min(self.max_lanes, work // LANE_WORK, -(-len(X) // LANE_ROWS)))
+        layout = lay_out(len(X), self._tile_panels, most)
+        unit = room.take_weights(weight, len(X), same, layout.n_padded)
         if not unit > 0:
-            flows[:] = 0
+            flows[:], leaves[:] = 0, 0
+            self._rooms.append(room)
             return
         bench = self.bench if curve is None else curve.bench
-        n_lanes, ends, tile = room.n_lanes, room.ends, room.tile
-        accumulators = bench.accumulators(self.program.n_weights, n_lanes)
-        edges, leaf_out = (a[:n_lanes] for a in accumulators)
-        n_threads = min(n_lanes, allowed_threads(n_jobs))
-        groups: list[list[np.ndarray]] = [[]] * n_lanes
+        accumulators = bench.accumulators(self.program.n_weights, layout.n_lanes)
+        edges, leaf_out = accumulators[0][: layout.n_lanes], accumulators[1][: layout.n_lanes]
+        n_threads = min(layout.n_lanes, allowed_threads(n_jobs))
+        groups = self._pass_rows(
+            bench, model, X, room, layout, edges, leaf_out, n_threads, curve, beside
+        )
+        flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_threads)
+        leaf_flow = add_lanes(leaf_out, None, unit, 0, len(leaves), leaves)
+        bench.give_accumulators(accumulators)
+        finite = math.isfinite(flow) and math.isfinite(leaf_flow)
+        if curve is not None:
+            finite = curve.collect(unit if finite else 0.0) and finite
+        if finite:
+            for lane_groups in groups:
+                for leaf, group_flow in zip(bench.plan.group_leaves, lane_groups):
+                    total.leaves[leaf.family][leaf.units] += group_flow * unit
+        else:
+            # A derivative left the range of the dtype, which weights near its smallest
+            # number can bring about although no mass was lost.
+            room.bound[:] = np.inf
+            flows[:], leaves[:] = 0, 0
+        mine, learnt, n_damaged = add_rows(
+            room.log_likelihood, room.bound, room.sums, len(X), LOST_SHARE
+        )
+        total.log_likelihood += mine
+        total.weight += learnt
+        if n_damaged:
+            damaged = np.flatnonzero(~(room.bound[: len(X)] <= LOST_SHARE))
+            rows = X[damaged], room.sums[damaged]
+            wanted = () if curve is None else curve.wanted
+            total += log_curvature.statistics(model.parameters, *rows, wanted)
+        self._rooms.append(room)
+
+    def _room(self, n: int) -> Room:
+        """Room for so many rows, off the list while it is used: others may learn meanwhile.
+
+        Too small a one is dropped.
+        """
+        try:
+            room = self._rooms.pop()
+            if room.n_rows >= n:
+                return room
+        except IndexError:
+            pass
+        return Room(n, self._tile_panels, self.dtype)
+
+    def _pass_rows(
+        self,
+        bench: Bench,
+        model: Packed,
+        X: np.ndarray,
+        room: Room,
+        layout: Layout,
+        edges: np.ndarray,
+        leaf_out: np.ndarray,
+        n_threads: int,
+        curve: Any,
+        beside: Task | None,
+    ) -> list[list[np.ndarray]]:
+        """Pack the model, encode the rows and pass them; flows of group leaves, lane by lane."""
+        groups: list[list[np.ndarray]] = [[]] * layout.n_lanes
         families = self.program.families
+        panels, n_lanes, ends, n_padded = layout
+        tile = panels * PANEL
         together = None
-        if curve is None and bench.encodes_together(room.n_padded):
-            together = empty_data(bench.plan, room.n_padded)
+        if curve is None and bench.encodes_together(n_padded):
+            together = empty_data(bench.plan, n_padded)
 
         def piece(first: int, last: int) -> None:
             """Lanes in one call; a thread has one piece where all rows are encoded together."""
-            rows, data, mine = slice(0, room.n_padded), together, X
+            rows, data, mine = slice(0, n_padded), together, X
             if data is None:
                 rows = slice(ends[first] * tile, ends[last] * tile)
                 mine = X[rows]
                 data = empty_data(bench.plan, rows.stop - rows.start)
                 encode_rows(bench.plan, families, model.members, mine, data)
             tiles = ends[first : last + 1] - rows.start // tile
-            of_rows = room.log_likelihood[rows], room.bound[rows], room.weights[rows]
+            of_rows = room.log_likelihood[rows], room.bound[rows], room.shares[rows]
             if curve is not None:
                 sums = edges[first], leaf_out[first]
                 curve.learn_tiles(
-                    first, mine, data, tiles[1] - tiles[0], room.panels, self._lost, *of_rows, *sums
+                    first, mine, data, tiles[1] - tiles[0], panels, self._lost, *of_rows, *sums
                 )
             else:
-                with bench.workspace(room.panels) as space:
+                with bench.workspace(panels) as space:
                     learn = partial(
                         learn_tiles,
                         bench.tables,
                         model.arrays,
                         data,
                         tiles,
-                        room.panels,
+                        panels,
                         space.buffers,
                         self._lost,
                         *of_rows,
@@ -227,42 +231,14 @@ class Learner:
         needed = [partial(self._packer.fill, model)]
         if together is not None:
             needed.append(partial(encode_rows, bench.plan, families, model.members, X, together))
-        room.chores.begin(needed, beside)
-        if curve is not None:
-            room.chores.help_out()
+        if curve is not None or n_threads == 1:
+            room.chores.do_now(needed, beside)
+        else:
+            room.chores.begin(needed, beside)
         pieces = pairwise(cuts(n_lanes, n_lanes if together is None else n_threads))
         tasks = [partial(piece, first, last) for first, last in pieces]
         run_lanes(tasks, n_threads, first=room.chores.help_out, cancel=room.chores.cancel)
-        flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_threads)
-        part_leaves = np.empty(leaf_out.shape[1])
-        leaf_flow = add_lanes(leaf_out, None, unit, 0, len(part_leaves), part_leaves)
-        bench.give_accumulators(accumulators)
-        finite = math.isfinite(flow) and math.isfinite(leaf_flow)
-        if curve is not None:
-            finite = curve.collect(unit if finite else 0.0) and finite
-        if finite:
-            if flows is not total.flows:
-                total.flows += flows
-            leaves += part_leaves
-            for lane_groups in groups:
-                for leaf, group_flow in zip(bench.plan.group_leaves, lane_groups):
-                    total.leaves[leaf.family][leaf.units] += group_flow * unit
-        else:
-            # A derivative left the range of the dtype, which weights near its smallest
-            # number can bring about although no mass was lost.
-            room.bound[:] = np.inf
-            flows[:] = 0  # they may be those of the total
-        row_weights = room.ones[: len(X)] if weight is None else weight
-        mine, learnt, n_damaged = add_rows(room.log_likelihood, room.bound, row_weights, LOST_SHARE)
-        total.log_likelihood += mine
-        total.weight += learnt
-        damaged = np.flatnonzero(~(room.bound[: len(X)] <= LOST_SHARE)) if n_damaged else ()
-        self._rooms.append(room)
-        if len(damaged):
-            wanted = () if curve is None else curve.wanted
-            total += log_curvature.statistics(
-                model.parameters, X[damaged], row_weights[damaged], wanted
-            )
+        return groups
 
     def _add_lanes(self, edges, weights, unit: float, flows, n_threads: int) -> float:
         """Flows from the sums of all lanes, by several threads if they are many; their sum."""
@@ -305,17 +281,17 @@ class Learner:
     def _read_leaves(self, parts: dict[int, np.ndarray], leaves: list[np.ndarray]) -> None:
         """From flows by state, or flow-weighted statistics, to those of every family."""
         for leaf in self.bench.plan.families:
-            part = parts[leaf.family]
-            out = leaves[leaf.family]
+            part, out = parts[leaf.family], leaves[leaf.family]
             if leaf.is_table:
-                statistics = self._state_statistics[leaf.family]
-                out[:, 0] += part.sum(axis=1)
-                if statistics is None:
-                    out[:, 1:] += part
-                else:
-                    out[:, 1:] += part @ statistics
+                unpack_tables(part, self._state_statistics[leaf.family], out)
             else:
                 out += part
+
+    @cached_property
+    def _leaf_shapes(self) -> list[tuple[int, int]]:
+        program = self.program
+        pairs = zip(program.families, program.family_units, strict=True)
+        return [(n, 1 + family.n_statistics) for family, n in pairs]
 
     @cached_property
     def _state_statistics(self) -> dict[int, np.ndarray | None]:
@@ -323,7 +299,7 @@ class Learner:
         found: dict[int, np.ndarray | None] = {}
         for f, family in enumerate(self.program.families):
             if family.n_states is not None:
-                statistics = family.statistics(np.arange(family.n_states)).T
+                statistics = np.ascontiguousarray(family.statistics(np.arange(family.n_states)).T)
                 one_hot = np.array_equal(statistics, np.eye(family.n_states))
                 found[f] = None if one_hot else statistics
         return found

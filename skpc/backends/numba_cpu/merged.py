@@ -152,3 +152,26 @@ def unpack_merged(
             for k in range(width):
                 u = unit_starts[i] + k
                 leaf_flows[u, s] += used[s, k] * probability[s, u]
+
+
+@entry_kernel
+def unpack_tables(flows, statistics, leaves):
+    """Add flows by state (units, states) to ``leaves`` (units, 1 + S): their sum, and their
+    statistics.
+
+    ``statistics`` is (states, S), or None where states are what is counted.
+    """
+    n_units, n_states = flows.shape
+    source, out = pointer(flows), pointer(leaves)
+    width = leaves.shape[1]
+    for u in range(n_units):
+        at, to = u * n_states, u * width
+        store(out, to, load(out, to) + _sum(source, at, n_states))
+        if statistics is None:
+            for s in range(n_states):
+                store(out, to + 1 + s, load(out, to + 1 + s) + load(source, at + s))
+        else:
+            for s in range(n_states):
+                flow = load(source, at + s)
+                for k in range(width - 1):
+                    store(out, to + 1 + k, load(out, to + 1 + k) + flow * statistics[s, k])
