@@ -13,6 +13,7 @@ import pytest
 from skpc.backends import log_domain
 from skpc.backends import weights as loops
 from skpc.backends.numba_cpu import NumbaBackend, lanes, learning, workspace
+from skpc.backends.numba_cpu.crew import Crew
 from skpc.backends.numba_cpu.lanes import allowed_threads, run_lanes, threads_at_work
 from skpc.backends.numba_cpu.room import Room
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
@@ -168,8 +169,10 @@ def _in_child(connection, backend, parameters, X):
     "fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork"
 )
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_process_goes_on_with_threads_of_its_own():
+@pytest.mark.parametrize("together", [1, 1 << 18])
+def test_a_forked_process_goes_on_with_threads_of_its_own(together, monkeypatch, many_lanes):
     """The threads of the parent's pool do not exist in the child, which would wait for ever."""
+    monkeypatch.setattr(workspace, "FEW_NUMBERS", together)
     parameters, X = problem()
     backend = NumbaBackend(parameters.program, n_jobs=2)
     scores = backend.log_likelihood(parameters, X).tobytes()
@@ -216,6 +219,12 @@ def test_lanes_of_several_threads_add_up_to_the_same_bits(name, together, monkey
         used.append(n_threads)
         run(tasks, n_threads, **others)
 
+    def learnt(crew, model, layout, n_threads):
+        used.append(n_threads)
+        learn(crew, model, layout, n_threads)
+
+    learn = Crew.learn
+    monkeypatch.setattr(Crew, "learn", learnt)
     monkeypatch.setattr(learning, "run_lanes", counted)
     found = [
         bits(NumbaBackend(parameters.program, n_jobs=n).statistics(parameters, X))

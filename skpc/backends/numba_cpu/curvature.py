@@ -37,6 +37,7 @@ from .curvature_tiles import (
     SOLE,
     curve_tiles,
 )
+from .lanes import most_panels
 from .plan import MergedTables, Plan, make_plan
 from .rows import group_flows
 from .simd import PANEL
@@ -67,7 +68,7 @@ class CurvatureBench(Bench):
         super().__init__(make_plan(program, training=True, keep_scales=True), dtype)
         self.layout = make_layout(program, self.plan)
 
-    def _make(self, panels: int) -> Any:
+    def new_workspace(self, panels: int) -> Any:
         plan, layout, rows = self.plan, self.layout, panels * PANEL
 
         def empty(units: int) -> np.ndarray:
@@ -192,13 +193,13 @@ class CurvaturePass:
         ]
 
     def learn_tiles(
-        self, lane, X, data, n_tiles, panels, lost, log_likelihood, bound, weights, edges, leaf_out
+        self, lane, X, data, tile_panels, lost, log_likelihood, bound, weights, edges, leaf_out
     ) -> None:
-        """The tiles of one lane, with its rows, data, weights and accumulators."""
+        """The rows of one lane, with its rows, data, weights and accumulators."""
         families, model, bench = self.model.parameters.program.families, self.model, self.bench
         roots = np.sqrt(weights)
         more_data = np.zeros_like(data[1])
-        with bench.workspace(panels) as borrowed:
+        with bench.workspace(most_panels(tile_panels)) as borrowed:
             space: Any = borrowed
             curve_tiles(
                 bench.tables,
@@ -208,8 +209,8 @@ class CurvaturePass:
                 self._ratios,
                 data,
                 more_data,
-                n_tiles,
-                panels,
+                data[2] // PANEL,
+                tile_panels,
                 space.buffers,
                 space.arrays,
                 lost,

@@ -69,7 +69,7 @@ from .simd import (
     vsub,
     vsum,
 )
-from .tiles import LOST_SHARE, bare_pointers
+from .tiles import LOST_SHARE, bare_pointers, count_tiles, first_panel
 
 # Columns of the layout, a row a vector: places (in units) of its flow, change, slope; whether
 # its flow starts from zero; whether it is a sum merged with the leaf below.
@@ -80,10 +80,11 @@ FIRST, SOLE, SHARED = range(3)
 
 @entry_kernel
 def curve_tiles(
-    tables, layout, pushes, model, ratios, data, more_data, n_tiles, n_panels, buffers, space,
-    lost, log_likelihood, bound, roots, weighted, with_squares, with_gradient, sums, leaf_sums,
+    tables, layout, pushes, model, ratios, data, more_data, all_panels, tile_panels, buffers,
+    space, lost, log_likelihood, bound, roots, weighted, with_squares, with_gradient, sums,
+    leaf_sums,
 ):  # fmt: skip
-    """Log-likelihoods, flows and second derivatives of some tiles; damaged rows add nothing.
+    """Log-likelihoods, flows and second derivatives of rows; damaged ones add nothing.
 
     ``roots`` are square roots of the row weights: with these as flows of the root, whatever is
     quadratic in flows is weighted. ``sums`` are flows, squares and second derivatives of the
@@ -111,10 +112,12 @@ def curve_tiles(
     flow, moved = work[1][0], work[1][1]
     instructions = tables[0]
     last = instructions.shape[0] - 1
-    rows = n_panels * PANEL
     before = flush_subnormals()
+    n_tiles = count_tiles(all_panels, tile_panels)
     for tile in range(n_tiles):
-        row = tile * rows
+        start = first_panel(tile, n_tiles, all_panels)
+        n_panels = first_panel(tile + 1, n_tiles, all_panels) - start
+        row, rows = start * PANEL, n_panels * PANEL
         forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
         root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
         _clear(instructions, layout, flow, rows)

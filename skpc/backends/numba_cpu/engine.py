@@ -18,7 +18,7 @@ from .lanes import (
     MAX_LANES,
     allowed_threads,
     cuts,
-    even_tiles,
+    most_panels,
     run_lanes,
     threads_at_work,
 )
@@ -206,31 +206,32 @@ class NumbaBackend(Backend):
     def _score_all(self, model: Packed, X: np.ndarray) -> np.ndarray:
         n = len(X)
         n_threads = allowed_threads(self.n_jobs)
-        panels, n_tiles = even_tiles(n, self._tile_panels, even=n_threads > 1)
-        tile = panels * PANEL
-        n_lanes = min(n_tiles, max(n_threads, -(-n_tiles // self._lane_tiles)))
-        out = np.empty(n_tiles * tile)
-        bound = np.empty(n_tiles * tile)
+        n_panels = -(-n // PANEL)
+        n_lanes = max(n_threads, -(-n_panels // (self._lane_tiles * self._tile_panels)))
+        out, bound = np.empty((2, n_panels * PANEL))
         bench = self._scoring
 
         def lane(first: int, last: int) -> None:
-            rows = slice(first * tile, last * tile)
-            data = empty_data(bench.plan, (last - first) * tile)
+            rows = slice(first * PANEL, last * PANEL)
+            data = empty_data(bench.plan, rows.stop - rows.start)
             encode_rows(bench.plan, self.program.families, model.members, X[rows], data)
-            with bench.workspace(panels) as space:
+            with bench.workspace(most_panels(self._tile_panels)) as space:
                 score_tiles(
                     bench.tables,
                     model.arrays,
                     data,
                     last - first,
-                    panels,
+                    self._tile_panels,
                     space.buffers,
                     self._lost,
                     out[rows],
                     bound[rows],
                 )
 
-        run_lanes([partial(lane, *cut) for cut in pairwise(cuts(n_tiles, n_lanes))], n_threads)
+        run_lanes(
+            [partial(lane, *cut) for cut in pairwise(cuts(n_panels, min(n_panels, n_lanes)))],
+            n_threads,
+        )
         out, bound = out[:n], bound[:n]
         damaged = np.flatnonzero(~(bound <= LOST_SHARE))
         if damaged.size:

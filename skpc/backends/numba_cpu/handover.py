@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,8 +14,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .kernel_cache import entry_kernel, kernel
+from .lanes import hand_over
 from .simd import IS_X86, pointer
 
+#: States of the flag of a thread: called to work, standing by for a call, and neither.
+CALLED, STANDING, AWAY = 0, 1, -1
 #: More than anybody waits for.
 CANCELLED = 1 << 40
 #: Looks at the number before a thread gives up for the time being: some milliseconds.
@@ -41,6 +46,17 @@ def _add(typingctx, flag, value):
 
 
 @intrinsic
+def _swap(typingctx, flag, old, new):
+    """Write a number behind a pointer if another one is there; whether it was."""
+
+    def codegen(context, builder, sig, args):
+        found = builder.cmpxchg(*args, "acq_rel", "acquire")
+        return builder.extract_value(found, 1)
+
+    return types.boolean(flag, types.int64, types.int64), codegen
+
+
+@intrinsic
 def _pause(typingctx):
     """Leave the core to a sibling for some cycles."""
 
@@ -65,10 +81,87 @@ def wait_for(ready):
     return False
 
 
+@kernel
+def stand(flag):
+    """Stand by again, with what was written for all to see."""
+    _add(pointer(flag), STANDING - CALLED)
+
+
+@kernel
+def leave(flag):
+    """Stand by no longer; False if there was a call."""
+    return _swap(pointer(flag), STANDING, AWAY)
+
+
+@entry_kernel
+def call(flag):
+    """Call a thread that stands by; whether it does."""
+    return _swap(pointer(flag), STANDING, CALLED)
+
+
+@entry_kernel
+def is_back(flag):
+    """Whether a thread that was called has done its work, waiting some milliseconds for it."""
+    state = pointer(flag)
+    for _ in range(TURNS):
+        if _peek(state) != CALLED:
+            return True
+        _pause()
+    return False
+
+
 @entry_kernel
 def count_down(ready, by):
     """Subtract from ``ready[0]``; what is left. Nobody waits any more at 0 and below."""
     return _add(pointer(ready), -by)
+
+
+class Helper:
+    """A thread that stands by in a kernel, so that every call reaches it within a microsecond.
+
+    A thread that sleeps takes as long to wake up as a small batch, and one that runs Python
+    keeps others from it.
+
+    Parameters
+    ----------
+    kernel : callable
+        Works at every call, told by the flag it is passed: see ``learn_tiles``. It returns when
+        it has waited for some milliseconds.
+    """
+
+    def __init__(self, kernel: Callable[[np.ndarray], object]) -> None:
+        self._kernel = kernel
+        self._flag = np.full(1, AWAY)
+        self._process = 0
+        self._error: BaseException | None = None
+
+    def come(self) -> None:
+        """Let a thread stand by, if none does: a fork leaves them behind."""
+        if self._flag[0] == AWAY or self._process != os.getpid():
+            self._process, self._error = os.getpid(), None
+            self._flag[0] = STANDING
+            hand_over(self._stand_by)
+
+    def call(self) -> None:
+        """Begin the kernel's work; it is over after ``wait``."""
+        self.come()
+        while not call(self._flag):
+            self.come()
+
+    def wait(self) -> None:
+        """Until the work is done."""
+        while not is_back(self._flag):
+            time.sleep(0)
+        if self._error is not None:
+            raise self._error
+
+    def _stand_by(self) -> None:
+        try:
+            self._kernel(self._flag)
+        except BaseException as error:
+            # Otherwise the kernel said that it left, and another thread may stand by already.
+            self._error = error
+            self._flag[0] = AWAY
 
 
 class Chores:

@@ -12,19 +12,23 @@ import numpy as np
 from ...circuit import Program, Statistics
 from .. import log_curvature
 from .accumulate import add_lanes, add_rows
+from .crew import Crew
 from .distinct import find_distinct
-from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, run_lanes
+from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, most_panels, run_lanes
 from .merged import unpack_merged, unpack_tables
 from .packing import Packed, Packer
 from .plan import make_plan
 from .room import Layout, Room, lay_out
 from .rows import empty_data, encode_rows, group_flows
 from .simd import PANEL
-from .tiles import LOST_SHARE, learn_tiles
+from .tiles import ENDS, LOST_SHARE, learn_tiles, write_job
 from .workspace import Bench
 
 #: Least rows times weights of a lane: below it waking a thread costs more than it saves.
-LANE_WORK = 6_000_000
+LANE_WORK = 500_000
+#: Sums of all lanes up to which threads stand by: more are added up by several threads, which
+#: others that stand by would keep from the cores.
+CREW_NUMBERS = 1 << 19
 #: Least rows of a lane: with fewer, adding up the lanes takes a tenth of the time.
 LANE_ROWS = 128
 #: Bytes that the lanes' accumulators may take together.
@@ -109,6 +113,8 @@ class Learner:
         """Write the flows of edges and of leaves into ``sums``, and add what else there is."""
         flows, leaves = sums
         room = self._room(len(X))
+        if room.crew is not None:
+            room.crew.come()
         same = None
         if not self.bench.plan.n_data:
             same = find_distinct(X, self.program.n_weights)
@@ -116,22 +122,34 @@ class Learner:
             X = X.take(same.first, axis=0)
         work = len(X) * self.program.n_weights
         most = max(1, min(self.max_lanes, work // LANE_WORK, -(-len(X) // LANE_ROWS)))
-        layout = lay_out(len(X), self._tile_panels, most)
+        layout = lay_out(len(X), most)
         unit = room.take_weights(weight, len(X), same, layout.n_padded)
         if not unit > 0:
             flows[:], leaves[:] = 0, 0
             self._rooms.append(room)
             return
         bench = self.bench if curve is None else curve.bench
-        accumulators = bench.accumulators(self.program.n_weights, layout.n_lanes)
-        edges, leaf_out = accumulators[0][: layout.n_lanes], accumulators[1][: layout.n_lanes]
         n_threads = min(layout.n_lanes, allowed_threads(n_jobs))
-        groups = self._pass_rows(
-            bench, model, X, room, layout, edges, leaf_out, n_threads, curve, beside
+        together = (
+            curve is None
+            and layout.n_lanes * self.program.n_weights <= CREW_NUMBERS
+            and bench.encodes_together(layout.n_padded)
         )
-        flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_threads)
+        groups = []
+        if together:
+            crew = self._learn_together(model, X, room, layout, n_threads, beside)
+            accumulators = crew.edges, crew.leaf_out
+        else:
+            accumulators = bench.accumulators(self.program.n_weights, layout.n_lanes)
+            groups = self._learn_apart(
+                bench, model, X, room, layout, accumulators, n_threads, curve, beside
+            )
+        edges, leaf_out = accumulators[0][: layout.n_lanes], accumulators[1][: layout.n_lanes]
+        n_parts = 1 if together else min(MAX_LANES, 1 + edges.size // PART_NUMBERS)
+        flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_parts, n_threads)
         leaf_flow = add_lanes(leaf_out, None, unit, 0, len(leaves), leaves)
-        bench.give_accumulators(accumulators)
+        if not together:
+            bench.give_accumulators(accumulators)
         finite = math.isfinite(flow) and math.isfinite(leaf_flow)
         if curve is not None:
             finite = curve.collect(unit if finite else 0.0) and finite
@@ -167,83 +185,100 @@ class Learner:
                 return room
         except IndexError:
             pass
-        return Room(n, self._tile_panels, self.dtype)
+        return Room(n, self.dtype)
 
-    def _pass_rows(
+    def _learn_together(
+        self,
+        model: Packed,
+        X: np.ndarray,
+        room: Room,
+        layout: Layout,
+        n_threads: int,
+        beside: Task | None,
+    ) -> Crew:
+        """Pass rows that this thread encodes for all; who has the sums."""
+        crew = room.crew
+        if crew is None or crew.n_lanes < layout.n_lanes or crew.n_threads < n_threads:
+            crew = room.crew = Crew(
+                self.bench,
+                room,
+                self._tile_panels,
+                self.program.n_weights,
+                layout.n_lanes,
+                n_threads,
+                self._lost,
+            )
+            crew.come()
+        self._packer.fill(model)
+        data = crew.data(len(X), layout.n_padded)
+        encode_rows(self.bench.plan, self.program.families, model.members, X, data)
+        crew.learn(model, layout, n_threads)
+        if beside is not None:
+            beside()
+        return crew
+
+    def _learn_apart(
         self,
         bench: Bench,
         model: Packed,
         X: np.ndarray,
         room: Room,
         layout: Layout,
-        edges: np.ndarray,
-        leaf_out: np.ndarray,
+        accumulators: tuple[np.ndarray, np.ndarray],
         n_threads: int,
         curve: Any,
         beside: Task | None,
     ) -> list[list[np.ndarray]]:
-        """Pack the model, encode the rows and pass them; flows of group leaves, lane by lane."""
-        groups: list[list[np.ndarray]] = [[]] * layout.n_lanes
+        """Pass rows, encoded lane by lane; flows of group leaves, lane by lane."""
+        edges, leaf_out = accumulators
+        n_lanes, ends, _ = layout
+        groups: list[list[np.ndarray]] = [[]] * n_lanes
         families = self.program.families
-        panels, n_lanes, ends, n_padded = layout
-        tile = panels * PANEL
-        together = None
-        if curve is None and bench.encodes_together(n_padded):
-            together = empty_data(bench.plan, n_padded)
 
-        def piece(first: int, last: int) -> None:
-            """Lanes in one call; a thread has one piece where all rows are encoded together."""
-            rows, data, mine = slice(0, n_padded), together, X
-            if data is None:
-                rows = slice(ends[first] * tile, ends[last] * tile)
-                mine = X[rows]
-                data = empty_data(bench.plan, rows.stop - rows.start)
-                encode_rows(bench.plan, families, model.members, mine, data)
-            tiles = ends[first : last + 1] - rows.start // tile
+        def piece(lane: int) -> None:
+            rows = slice(ends[lane] * PANEL, ends[lane + 1] * PANEL)
+            mine = X[rows]
+            data = empty_data(bench.plan, rows.stop - rows.start)
+            encode_rows(bench.plan, families, model.members, mine, data)
             of_rows = room.log_likelihood[rows], room.bound[rows], room.shares[rows]
             if curve is not None:
-                sums = edges[first], leaf_out[first]
-                curve.learn_tiles(
-                    first, mine, data, tiles[1] - tiles[0], panels, self._lost, *of_rows, *sums
-                )
+                sums = edges[lane], leaf_out[lane]
+                curve.learn_tiles(lane, mine, data, self._tile_panels, self._lost, *of_rows, *sums)
             else:
-                with bench.workspace(panels) as space:
+                job = np.empty(ENDS + 2, dtype=np.int64)
+                where = (0, 1), model.addresses, ends[lane : lane + 2] - ends[lane]
+                write_job(job, False, data[2], self._tile_panels, *where)
+                with bench.workspace(most_panels(self._tile_panels)) as space:
                     learn = partial(
                         learn_tiles,
                         bench.tables,
-                        model.arrays,
-                        data,
-                        tiles,
-                        panels,
+                        *data[:2],
                         space.buffers,
                         self._lost,
                         *of_rows,
                         space.flow,
                         space.slots,
-                        edges[first:last],
-                        leaf_out[first:last],
+                        edges[lane : lane + 1],
+                        leaf_out[lane : lane + 1],
+                        job,
                         room.chores.left,
                     )
                     room.chores.wait(learn)
             if bench.plan.group_leaves:
-                groups[first] = group_flows(bench.plan, families, model.members, mine, data)
+                groups[lane] = group_flows(bench.plan, families, model.members, mine, data)
 
         needed = [partial(self._packer.fill, model)]
-        if together is not None:
-            needed.append(partial(encode_rows, bench.plan, families, model.members, X, together))
         if curve is not None or n_threads == 1:
             room.chores.do_now(needed, beside)
         else:
             room.chores.begin(needed, beside)
-        pieces = pairwise(cuts(n_lanes, n_lanes if together is None else n_threads))
-        tasks = [partial(piece, first, last) for first, last in pieces]
+        tasks = [partial(piece, lane) for lane in range(n_lanes)]
         run_lanes(tasks, n_threads, first=room.chores.help_out, cancel=room.chores.cancel)
         return groups
 
-    def _add_lanes(self, edges, weights, unit: float, flows, n_threads: int) -> float:
-        """Flows from the sums of all lanes, by several threads if they are many; their sum."""
+    def _add_lanes(self, edges, weights, unit: float, flows, n_parts: int, n_threads: int) -> float:
+        """Flows from the sums of all lanes, in parts that threads share; their sum."""
         n = len(flows)
-        n_parts = min(MAX_LANES, 1 + edges.size // PART_NUMBERS)
         if n_parts == 1:
             return add_lanes(edges, weights, unit, 0, n, flows)
         totals = np.zeros(n_parts)

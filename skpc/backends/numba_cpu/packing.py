@@ -25,6 +25,8 @@ class Packed:
         Weights, tables of finite leaves, their scales, coefficients of the others.
     members : dict
         Of families over groups of columns.
+    addresses : list of int
+        Where the arrays lie.
     merged : list of ndarray
         What merged sums come to: see ``merged.py``.
     probabilities : dict of int to ndarray of shape (states, units)
@@ -34,6 +36,7 @@ class Packed:
 
     parameters: Parameters
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    addresses: list[int]
     members: dict[int, Any]
     merged: list[np.ndarray]
     probabilities: dict[int, np.ndarray] = field(default_factory=dict)
@@ -60,15 +63,13 @@ class Packer:
         if weights is not parameters.weights:
             parameters = Parameters(parameters.program, weights, parameters.leaves)
         members = {
-            f: family.members(parameters.leaves[f])
-            for f, family in enumerate(self.program.families)
-            if family.n_variables > 1
+            f: self.program.families[f].members(parameters.leaves[f]) for f in self._group_families
         }
         try:
-            arrays, merged = self._spare.pop()
+            arrays, addresses, merged = self._spare.pop()
         except IndexError:
-            arrays, merged = self._empty()
-        return Packed(parameters, arrays, members, merged)
+            arrays, addresses, merged = self._empty()
+        return Packed(parameters, arrays, addresses, members, merged)
 
     def _empty(self):
         plan = self.plan
@@ -78,11 +79,12 @@ class Packer:
             np.zeros(plan.n_log_scale),
             np.zeros(plan.n_packed_coefficients),
         )
-        return arrays, [np.empty((len(g.sums), g.height, g.states + 1)) for g in plan.merged]
+        merged = [np.empty((len(g.sums), g.height, g.states + 1)) for g in plan.merged]
+        return arrays, [a.ctypes.data for a in arrays], merged
 
     def take_back(self, model: Packed) -> None:
         """Use the arrays again for other parameters: memory costs more to get than to fill."""
-        self._spare.append((model.arrays, model.merged))
+        self._spare.append((model.arrays, model.addresses, model.merged))
 
     def fill(self, model: Packed) -> None:
         """Write the arrays, once."""
@@ -125,6 +127,11 @@ class Packer:
                 f"parameters have arrays of shapes {found}, but the program needs "
                 f"{self._shapes}; use parameters of the same circuit."
             )
+
+    @cached_property
+    def _group_families(self) -> list[int]:
+        families = enumerate(self.program.families)
+        return [f for f, family in families if family.n_variables > 1]
 
     @cached_property
     def _merged_families(self) -> set[int]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .distinct import Distinct, share_weights
 from .handover import Chores
-from .lanes import cuts, even_tiles
+from .lanes import cuts
 from .simd import PANEL
+
+if TYPE_CHECKING:
+    from .crew import Crew
 
 
 class Layout(NamedTuple):
@@ -18,30 +21,27 @@ class Layout(NamedTuple):
 
     Attributes
     ----------
-    panels : int
-        Of a tile.
     n_lanes : int
         The order of sums depends on it.
     ends : ndarray of shape (n_lanes + 1,)
-        First tile of every lane, and the end of the last.
+        First panel of every lane, and the end of the last.
     n_padded : int
-        Rows of all tiles.
+        Rows of all panels.
     """
 
-    panels: int
     n_lanes: int
     ends: np.ndarray
     n_padded: int
 
 
 @lru_cache(maxsize=4096)
-def lay_out(n: int, tile_panels: int, most_lanes: int) -> Layout:
-    """So many rows in tiles of at most ``tile_panels`` panels, tiles in at most so many lanes."""
-    panels, n_tiles = even_tiles(n, tile_panels, even=most_lanes > 1)
-    n_lanes = max(1, min(n_tiles, most_lanes))
-    ends = np.array(cuts(n_tiles, n_lanes))
+def lay_out(n: int, most_lanes: int) -> Layout:
+    """So many rows in panels, and these in a power of two of lanes: threads share them evenly."""
+    n_panels = max(1, -(-n // PANEL))
+    n_lanes = 1 << (max(1, min(n_panels, most_lanes)).bit_length() - 1)
+    ends = np.array(cuts(n_panels, n_lanes))
     ends.flags.writeable = False  # several callers may use it
-    return Layout(panels, n_lanes, ends, n_tiles * panels * PANEL)
+    return Layout(n_lanes, ends, n_panels * PANEL)
 
 
 class Room:
@@ -50,18 +50,21 @@ class Room:
     Attributes
     ----------
     log_likelihood, bound, shares : ndarray of shape (n_padded,) or longer
-        Of every row, and of those that fill the last tile. Shares are weights over the largest
+        Of every row, and of those that fill the last panel. Shares are weights over the largest
         of them, in the dtype of the kernels, whose derivatives stay in its range so.
     sums : ndarray of shape (n_rows,) or longer
         Weights.
     chores : Chores
         What must be done before tiles.
+    crew : Crew or None
+        Threads that stand by for the next batch.
     """
 
-    def __init__(self, n_rows: int, tile_panels: int, dtype: np.dtype) -> None:
+    crew: Crew | None = None
+
+    def __init__(self, n_rows: int, dtype: np.dtype) -> None:
         self.n_rows = n_rows
-        # Tiles are of equal length, and all but the last are full.
-        n_padded = (-(-n_rows // PANEL) + tile_panels) * PANEL
+        n_padded = max(1, -(-n_rows // PANEL)) * PANEL
         self.log_likelihood, self.bound = np.empty((2, n_padded))
         self.shares = np.empty(n_padded, dtype=dtype)
         self.sums = np.empty(n_rows)

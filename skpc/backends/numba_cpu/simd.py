@@ -69,6 +69,16 @@ def pointer(typingctx, array):
 
 
 @intrinsic
+def pointer_at(typingctx, like, address):
+    """What lies at an address, as a pointer of the kind of another."""
+
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[1], context.get_value_type(sig.return_type))
+
+    return like(like, types.int64), codegen
+
+
+@intrinsic
 def offset(typingctx, source, n):
     """The pointer ``n`` numbers further on."""
 

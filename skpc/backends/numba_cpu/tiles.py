@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .backward import backward_tile
 from .columns import SLOT
 from .forward import forward_tile, root_result
-from .handover import wait_for
+from .handover import leave, stand, wait_for
 from .kernel_cache import entry_kernel, kernel
 from .simd import (
     PANEL,
@@ -13,6 +15,7 @@ from .simd import (
     load,
     offset,
     pointer,
+    pointer_at,
     restore_rounding,
     store,
 )
@@ -26,25 +29,50 @@ def bare_pointers(model, data, buffers):
     """Arrays of the call as bare pointers."""
     weights, table, log2_scale, coefficients = model
     codes, floats, n_rows = data
-    values, scales, factors, scratch = buffers
-    inverse, exponent, relative, absolute = scales
+    scales, arrays = bare_buffers(buffers)
     return (
         (pointer(weights), pointer(table), pointer(log2_scale), pointer(coefficients)),
         (pointer(codes), pointer(floats), n_rows),
+        scales,
+        arrays,
+    )
+
+
+@kernel
+def bare_buffers(buffers):
+    """Those of a workspace."""
+    values, scales, factors, scratch = buffers
+    inverse, exponent, relative, absolute = scales
+    return (
         (pointer(inverse), pointer(exponent), pointer(relative), pointer(absolute)),
         (pointer(values), pointer(factors), pointer(scratch)),
     )
 
 
+@kernel
+def count_tiles(n_panels, tile_panels):
+    """Tiles of so many panels: of about as many each, by a quarter more at most."""
+    return max(1, (n_panels + tile_panels - 1 - tile_panels // 4) // tile_panels)
+
+
+@kernel
+def first_panel(tile, n_tiles, n_panels):
+    """Where a tile begins; lengths differ by one panel at most."""
+    return tile * n_panels // n_tiles
+
+
 @entry_kernel
-def score_tiles(tables, model, data, n_tiles, n_panels, buffers, lost, log_likelihood, bound):
-    """Log-likelihoods of the rows of some tiles."""
+def score_tiles(tables, model, data, all_panels, tile_panels, buffers, lost, log_likelihood, bound):
+    """Log-likelihoods of the rows of so many panels, tile by tile."""
     model, data, scales, (values, factors, scratch) = bare_pointers(model, data, buffers)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)
     before = flush_subnormals()
+    n_tiles = count_tiles(all_panels, tile_panels)
     for tile in range(n_tiles):
-        row = tile * n_panels * PANEL
+        start = first_panel(tile, n_tiles, all_panels)
+        n_panels = first_panel(tile + 1, n_tiles, all_panels) - start
+        row = start * PANEL
         forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
         root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
     restore_rounding(before)
@@ -53,10 +81,8 @@ def score_tiles(tables, model, data, n_tiles, n_panels, buffers, lost, log_likel
 @entry_kernel
 def learn_tiles(
     tables,
-    model,
-    data,
-    ends,
-    n_panels,
+    codes,
+    floats,
     buffers,
     lost,
     log_likelihood,
@@ -66,51 +92,108 @@ def learn_tiles(
     slots,
     edges,
     leaf_out,
-    ready,
+    job,
+    flag,
 ):
     """Log-likelihoods and flows of the rows of some lanes; damaged rows get no flow.
 
-    Lane i has the tiles from ``ends[i]`` to ``ends[i + 1]`` and adds to ``edges[i]`` and
-    ``leaf_out[i]``. Begins when ``ready[0]`` is 0, which says that model and data are there; below
-    0 they never will be. Returns whether there is nothing more to wait for.
+    ``job`` says what to do, see ``write_job``: rows of lane i add to ``edges[i]`` and
+    ``leaf_out[i]``. It is read when ``flag[0]`` is 0, which says that model and data are there
+    too; below 0 they never will be. A thread that stays sets the flag to 1 after every job and
+    waits for the next. Returns whether there is nothing more to wait for.
     """
-    if not wait_for(ready):
-        return False
-    if ready[0] < 0:
-        return True
-    model, data, scales, (values, factors, scratch) = bare_pointers(model, data, buffers)
+    scales, (values, factors, scratch) = bare_buffers(buffers)
+    numbers, doubles = pointer(edges), pointer(bound)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)
     row_weights = pointer(row_weights)
     flow = pointer(flow)
     slots = pointer(slots)
     instructions = tables[0]
-    rows = n_panels * PANEL
-    root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
-    before = flush_subnormals()
-    for lane in range(ends.size - 1):
-        lane_edges = offset(pointer(edges), lane * edges.shape[1])
-        lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
-        for tile in range(ends[lane], ends[lane + 1]):
-            row = tile * rows
-            forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
-            root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
-            for t in range(rows):
-                whole = load(bound, row + t) <= LOST_SHARE
-                store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
-            backward_tile(
-                tables,
-                model,
-                data,
-                row,
-                n_panels,
-                values,
-                factors,
-                scratch,
-                flow,
-                slots,
-                lane_edges,
-                lane_leaves,
-            )
-    restore_rounding(before)
-    return True
+    while True:
+        if not wait_for(flag):
+            if job[STAYS] == 0 or leave(flag):
+                return False
+            continue
+        if flag[0] < 0:
+            return True
+        model = (
+            pointer_at(numbers, job[AT_WEIGHTS]),
+            pointer_at(numbers, job[AT_TABLE]),
+            pointer_at(doubles, job[AT_SCALE]),
+            pointer_at(doubles, job[AT_COEFFICIENTS]),
+        )
+        data = pointer(codes), pointer(floats), job[N_ROWS]
+        before = flush_subnormals()
+        for lane in range(job[FIRST], job[LAST]):
+            lane_edges = offset(pointer(edges), lane * edges.shape[1])
+            lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
+            begin = job[ENDS + lane]
+            all_panels = job[ENDS + lane + 1] - begin
+            n_tiles = count_tiles(all_panels, job[TILE_PANELS])
+            for tile in range(n_tiles):
+                start = first_panel(tile, n_tiles, all_panels)
+                n_panels = first_panel(tile + 1, n_tiles, all_panels) - start
+                row, rows = (begin + start) * PANEL, n_panels * PANEL
+                forward_tile(
+                    tables, model, data, row, n_panels, values, scales, factors, scratch, lost
+                )
+                root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
+                root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
+                for t in range(rows):
+                    whole = load(bound, row + t) <= LOST_SHARE
+                    store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
+                backward_tile(
+                    tables,
+                    model,
+                    data,
+                    row,
+                    n_panels,
+                    values,
+                    factors,
+                    scratch,
+                    flow,
+                    slots,
+                    lane_edges,
+                    lane_leaves,
+                )
+        restore_rounding(before)
+        if job[STAYS] == 0:
+            return True
+        stand(flag)
+
+
+#: What a job consists of; from ``ENDS`` on the first panel of every lane, and the end of the last.
+STAYS, N_ROWS, TILE_PANELS, FIRST, LAST = range(5)
+AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS, ENDS = range(5, 10)
+
+
+def write_job(
+    job: np.ndarray,
+    stays: bool,
+    n_rows: int,
+    tile_panels: int,
+    lanes: tuple[int, int],
+    addresses: list[int],
+    ends: np.ndarray,
+) -> None:
+    """Say what ``learn_tiles`` shall do.
+
+    Parameters
+    ----------
+    job : ndarray of shape (``ENDS`` + n_lanes + 1,) or longer
+    stays : bool
+        Whether the thread stands by for another job.
+    n_rows : int
+        Of the data, padding included.
+    tile_panels : int
+        See ``count_tiles``.
+    lanes : tuple of int
+        The first one, and the one after the last.
+    addresses : list of int
+        Of the arrays of the model.
+    ends : ndarray of shape (n_lanes + 1,)
+        First panel of every lane, and the end of the last.
+    """
+    job[:ENDS] = (stays, n_rows, tile_panels, *lanes, *addresses)
+    job[ENDS : ENDS + len(ends)] = ends

@@ -53,13 +53,14 @@ class Bench:
         except IndexError:
             there, space = 0, None
         if there < panels:
-            there, space = panels, self._make(panels)
+            there, space = panels, self.new_workspace(panels)
         try:
             yield space
         finally:
             self._free.append((there, space))
 
-    def _make(self, panels: int) -> Workspace:
+    def new_workspace(self, panels: int) -> Workspace:
+        """A workspace that is not lent out."""
         plan, rows = self.plan, panels * PANEL
 
         def empty(units: int) -> np.ndarray:
