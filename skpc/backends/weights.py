@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..circuit import Program, Statistics
+from ..utils.arrays import full
 
 
 def row_sums(program: Program, weights: Any) -> Any:
@@ -29,8 +30,17 @@ def spread_rows(program: Program, values: Any) -> Any:
     return rows_of(program, values.device).spread(values, program.n_weights)
 
 
+#: A number, and an array it is multiplied by, or None.
+Coefficients = tuple[Any, Any]
+
+
 def mix_rows(
-    program: Program, weights: Any, flows: Any, keep: Any, learn: Any, smallest: float
+    program: Program,
+    weights: Any,
+    flows: Any,
+    keep: Coefficients,
+    learn: Coefficients,
+    smallest: float,
 ) -> Any:
     """New weights ∝ keep · weights + learn · flows, row by row; rows without mass stay.
 
@@ -38,17 +48,19 @@ def mix_rows(
     ----------
     program : Program
     weights, flows : arrays of shape (n_weights,)
-    keep, learn : arrays of shape (n_rows,)
+    keep, learn : tuple of (number, array of shape (n_rows,) or None)
+        Coefficients: the number times that of every row, or alone.
     smallest : float
         Below it a row's total counts as no mass.
     """
     if not isinstance(weights, np.ndarray):
         from .torch.weights import rows_of
 
-        return rows_of(program, weights.device).mixed(weights, flows, keep, learn, smallest)
+        old, more = (_spread(c, weights, program.n_rows) for c in (keep, learn))
+        return rows_of(program, weights.device).mixed(weights, flows, old, more, smallest)
     cpu = _cpu()
     new = np.empty_like(weights)
-    loop = program.segments, weights, flows, keep, learn, smallest, new
+    loop = program.segments, weights, flows, *keep, *learn, smallest, new
     if len(program.segments) == program.n_rows:
         cpu.run_parts(partial(cpu.mix_rows, *loop), program.n_rows, len(weights))
     else:
@@ -56,24 +68,34 @@ def mix_rows(
     return new
 
 
-def mix_leaves(mean: Any, flows: Any, keep: Any, learn: Any, smallest: float) -> Any:
+def mix_leaves(
+    mean: Any, flows: Any, keep: Coefficients, learn: Coefficients, smallest: float
+) -> Any:
     """New means (keep · mean + learn · flows[:, 1:]) / (keep + learn · flows[:, 0]), unit by unit.
 
     Parameters
     ----------
     mean : array of shape (units, S)
     flows : array of shape (units, 1 + S)
-    keep, learn : arrays of shape (units,)
+    keep, learn : tuple of (number, array of shape (units,) or None)
+        Coefficients: the number times that of every unit, or alone.
     smallest : float
         A unit whose divisor is below it keeps its mean.
     """
     if not isinstance(mean, np.ndarray):
-        total = (keep + learn * flows[:, 0])[:, None]
-        new = (keep[:, None] * mean + learn[:, None] * flows[:, 1:]) / total
+        old, more = (_spread(c, mean, len(mean)) for c in (keep, learn))
+        total = (old + more * flows[:, 0])[:, None]
+        new = (old[:, None] * mean + more[:, None] * flows[:, 1:]) / total
         return new.where(total >= smallest, mean)
     new = np.empty_like(mean)
-    _cpu().mix_leaves(mean, flows, keep, learn, smallest, new)
+    _cpu().mix_leaves(mean, flows, *keep, *learn, smallest, new)
     return new
+
+
+def _spread(coefficients: Coefficients, like: Any, n: int) -> Any:
+    """Coefficients as one array."""
+    scale, values = coefficients
+    return full(like, n, scale) if values is None else scale * values
 
 
 def smoothed_means(statistics: Statistics, smoothing: Statistics | None) -> Statistics:

@@ -8,7 +8,6 @@ import numpy as np
 
 from ..backends import TopDown
 from ..circuit import Parameters, Statistics
-from ..utils.arrays import full
 from .base import StepSolver
 from .mixing import SMALLEST, mix, unit_flows
 from .momentum import check_decay, with_momentum
@@ -65,12 +64,7 @@ class Anemone(StepSolver):
     def take_step(self, step, state, parameters, statistics, top_down):
         """Mix the joint distribution's expectation with the batch's."""
         statistics, arrays = with_momentum(self.momentum, state, statistics)
-        keep = (1 - step) * top_down.rows, [(1 - step) * t for t in top_down.leaves]
-        learn = (
-            full(top_down.rows, len(top_down.rows), step),
-            [full(t, len(t), step) for t in top_down.leaves],
-        )
-        return arrays, mix(parameters, keep, learn, statistics)
+        return arrays, mix(parameters, (1 - step, top_down), (step, None), statistics)
 
 
 def unit_steps(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..utils.arrays import full
 from .base import StepSolver
 from .mixing import mix
 
@@ -33,7 +32,4 @@ class EM(StepSolver):
 
     def take_step(self, step, state, parameters, statistics, top_down):
         """Replace the parameters by what the flows say."""
-        rows = full(parameters.weights, parameters.program.n_rows, 1.0)
-        leaves = [full(m, len(m), 1.0) for m in parameters.leaves]
-        nothing = 0.0 * rows, [0.0 * x for x in leaves]
-        return {}, mix(parameters, nothing, (rows, leaves), statistics)
+        return {}, mix(parameters, (0.0, None), (1.0, None), statistics)

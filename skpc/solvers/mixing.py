@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import TopDown
 from ..backends.weights import mix_leaves, mix_rows, row_sums
 from ..circuit import Parameters, Statistics
 from ..utils.arrays import full, namespace, of_family
@@ -13,11 +14,14 @@ from ..utils.arrays import full, namespace, of_family
 #: Below the smallest normal number, quotients lose their digits and reciprocals overflow.
 SMALLEST = np.finfo(np.float64).tiny
 
+#: A number, and what it is multiplied by in the layout of top-down probabilities; None: nothing.
+Coefficients = tuple[Any, TopDown | None]
+
 
 def mix(
     parameters: Parameters,
-    keep: tuple[np.ndarray, list[np.ndarray]],
-    learn: tuple[np.ndarray, list[np.ndarray]],
+    keep: Coefficients,
+    learn: Coefficients,
     statistics: Statistics,
 ) -> Parameters:
     """θ'_nc ∝ keep_n θ_nc + learn_n F̄_nc, and the same for mean parameters of leaves.
@@ -29,8 +33,8 @@ def mix(
     Parameters
     ----------
     parameters : Parameters
-    keep, learn : tuple of (rows, list of leaf units)
-        Coefficients of every unit of every sum and leaf family.
+    keep, learn : tuple of (number, TopDown or None)
+        Coefficients: the number times that of every unit of every sum and leaf family, or alone.
     statistics : Statistics
         Means over a batch.
 
@@ -39,13 +43,26 @@ def mix(
     Parameters
     """
     program = parameters.program
-    weights = mix_rows(program, parameters.weights, statistics.flows, keep[0], learn[0], SMALLEST)
+    weights = mix_rows(
+        program, parameters.weights, statistics.flows, _of_rows(keep), _of_rows(learn), SMALLEST
+    )
     leaves = []
     for f, mean in enumerate(parameters.leaves):
-        new = mix_leaves(mean, statistics.leaves[f], keep[1][f], learn[1][f], SMALLEST)
+        coefficients = _of_leaves(keep, f), _of_leaves(learn, f)
+        new = mix_leaves(mean, statistics.leaves[f], *coefficients, SMALLEST)
         family = program.families[f]
         leaves.append(of_family(family, family.project, new))
     return Parameters(program, weights, leaves)
+
+
+def _of_rows(coefficients: Coefficients) -> tuple[Any, Any]:
+    scale, values = coefficients
+    return scale, None if values is None else values.rows
+
+
+def _of_leaves(coefficients: Coefficients, family: int) -> tuple[Any, Any]:
+    scale, values = coefficients
+    return scale, None if values is None else values.leaves[family]
 
 
 def unit_flows(statistics: Statistics, parameters: Parameters):
@@ -57,9 +74,9 @@ def unit_flows(statistics: Statistics, parameters: Parameters):
 def move_towards(parameters: Parameters, statistics: Statistics, step: Any) -> Parameters:
     """θ' = (1 - s) θ + s F̄_nc / F̄_n, and the same for leaves; units without flow stay."""
     rows, leaves = unit_flows(statistics, parameters)
-    keep = _share(rows, 1 - step), [_share(x, 1 - step) for x in leaves]
-    learn = _inverse(rows, step), [_inverse(x, step) for x in leaves]
-    return mix(parameters, keep, learn, statistics)
+    keep = TopDown(_share(rows, 1 - step), [_share(x, 1 - step) for x in leaves])
+    learn = TopDown(_inverse(rows, step), [_inverse(x, step) for x in leaves])
+    return mix(parameters, (1.0, keep), (1.0, learn), statistics)
 
 
 def _share(flow, value):

@@ -261,7 +261,8 @@ def test_threads_at_work_change_no_bit_of_an_update(name, monkeypatch):
         means = loops.smoothed_means(
             backend.statistics(parameters, X), backend.statistics(parameters, X[:5])
         )
-        mixed = loops.mix_rows(program, parameters.weights, means.flows, keep, learn, 1e-300)
+        coefficients = (1.0, keep), (0.5, learn)
+        mixed = loops.mix_rows(program, parameters.weights, means.flows, *coefficients, 1e-300)
         return means.flows.tobytes(), mixed.tobytes()
 
     alone = updated()

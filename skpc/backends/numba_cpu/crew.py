@@ -91,7 +91,8 @@ class Crew:
         """Where ``n`` rows are encoded."""
         plan = self._plan
         floats = self._floats[: plan.n_data * n_padded]
-        floats.reshape(plan.n_data, n_padded)[:, n:] = 0
+        if plan.n_data:
+            floats.reshape(plan.n_data, n_padded)[:, n:] = 0
         return self._codes[: plan.n_codes * n_padded], floats, n_padded
 
     def learn(self, model: Packed, layout: Layout, n_threads: int) -> None:

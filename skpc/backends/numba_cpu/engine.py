@@ -130,7 +130,7 @@ class NumbaBackend(Backend):
         program = self.program
         reach = np.zeros(self._starts[-1] + program.units[-1])
         rows = np.zeros(program.n_rows)
-        leaves = np.zeros(self._family_ends[-1])
+        leaves = np.zeros(self._family_parts[-1].stop)
         top_down(
             program.op,
             program.units,
@@ -144,7 +144,7 @@ class NumbaBackend(Backend):
             rows,
             leaves,
         )
-        return TopDown(rows, [leaves[a:b] for a, b in pairwise([0, *self._family_ends])])
+        return TopDown(rows, [leaves[part] for part in self._family_parts])
 
     # -- layout, made once ----------------------------------------------------------------
 
@@ -179,8 +179,10 @@ class NumbaBackend(Backend):
         return first[self.program.family] + self.program.unit_start
 
     @cached_property
-    def _family_ends(self) -> list[int]:
-        return np.cumsum(self.program.family_units).tolist()
+    def _family_parts(self) -> list[slice]:
+        """Units of every family, of all that there are."""
+        ends = np.cumsum(self.program.family_units).tolist()
+        return [slice(*part) for part in pairwise([0, *ends])]
 
     @cached_property
     def _starts(self) -> np.ndarray:

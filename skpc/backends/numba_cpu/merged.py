@@ -166,12 +166,15 @@ def unpack_tables(flows, statistics, leaves):
     width = leaves.shape[1]
     for u in range(n_units):
         at, to = u * n_states, u * width
-        store(out, to, load(out, to) + _sum(source, at, n_states))
         if statistics is None:
+            total = _sum(source, at, n_states)
             for s in range(n_states):
                 store(out, to + 1 + s, load(out, to + 1 + s) + load(source, at + s))
         else:
+            total = 0.0
             for s in range(n_states):
                 flow = load(source, at + s)
+                total += flow
                 for k in range(width - 1):
                     store(out, to + 1 + k, load(out, to + 1 + k) + flow * statistics[s, k])
+        store(out, to, load(out, to) + total)

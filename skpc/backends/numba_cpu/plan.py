@@ -84,6 +84,11 @@ class LeafFamily:
         """The variables as an array."""
         return np.array(self.variables, dtype=np.int64)
 
+    @cached_property
+    def last_column(self) -> int:
+        """The highest of them."""
+        return max(self.variables)
+
 
 @dataclass
 class MergedTables:

@@ -43,10 +43,10 @@ def encode_rows(
         family = families[leaf.family]
         if leaf.is_table:
             # The loop reads bare pointers.
-            if leaf.columns.max() >= X.shape[1]:
+            if leaf.last_column >= X.shape[1]:
                 raise IndexError(
                     f"X has {X.shape[1]} columns, but the circuit reads column "
-                    f"{leaf.columns.max()}, counted from 0."
+                    f"{leaf.last_column}, counted from 0."
                 )
             start = leaf.first_slot * n_padded
             write_codes(X, leaf.columns, family.n_states, n_padded, codes, start)

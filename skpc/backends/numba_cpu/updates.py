@@ -20,34 +20,46 @@ def smooth_means(sums, weight, more, start, stop):
 
 
 @entry_kernel
-def mix_rows(segments, weights, flows, keep, learn, smallest, new, first, last):
-    """new ∝ keep · weights + learn · flows; a row without mass keeps its weights.
+def mix_rows(segments, weights, flows, keep, keeps, learn, learns, smallest, new, first, last):
+    """new ∝ keep · keeps · weights + learn · learns · flows; a row without mass keeps its weights.
 
+    ``keeps`` and ``learns`` have a number a row, or are None and left out.
     ``segments`` are (first weight, number, row), as in a Program, each a row of its own here;
     the loop goes from segment ``first`` to ``last``. Below ``smallest`` a total counts as no
     mass.
     """
     old, flow, out = pointer(weights), pointer(flows), pointer(new)
-    segment, a, b = pointer(segments), pointer(keep), pointer(learn)
+    segment, a, b = pointer(segments), pointer(keeps), pointer(learns)
     for s in range(3 * first, 3 * last, 3):
         start, row = load(segment, s), load(segment, s + 2)
         end = start + load(segment, s + 1)
-        total = _mix(old, flow, out, start, end, load(a, row), load(b, row))
+        x, y = _coefficient(keep, a, row), _coefficient(learn, b, row)
+        total = _mix(old, flow, out, start, end, x, y)
         _normalise(old, out, start, end, total, smallest)
 
 
 @entry_kernel
-def mix_scattered_rows(segments, weights, flows, keep, learn, smallest, new, totals):
+def mix_scattered_rows(segments, weights, flows, keep, keeps, learn, learns, smallest, new, totals):
     """The same where a row may lie in several segments; ``totals`` is a zero for every row."""
     old, flow, out = pointer(weights), pointer(flows), pointer(new)
+    a, b = pointer(keeps), pointer(learns)
     for s in range(segments.shape[0]):
         start, row = segments[s, 0], segments[s, 2]
         end = start + segments[s, 1]
-        totals[row] += _mix(old, flow, out, start, end, keep[row], learn[row])
+        x, y = _coefficient(keep, a, row), _coefficient(learn, b, row)
+        totals[row] += _mix(old, flow, out, start, end, x, y)
     for s in range(segments.shape[0]):
         start = segments[s, 0]
         end = start + segments[s, 1]
         _normalise(old, out, start, end, totals[segments[s, 2]], smallest)
+
+
+@kernel
+def _coefficient(scale, values, i):
+    """``scale`` times a number behind a pointer, if there is one."""
+    if values is None:
+        return scale
+    return scale * load(values, i)
 
 
 @kernel
@@ -84,15 +96,18 @@ def _normalise(old, out, start, end, total, smallest):
 
 
 @entry_kernel
-def mix_leaves(mean, flows, keep, learn, smallest, new):
-    """new = (keep · mean + learn · flows[1:]) / (keep + learn · flows[0]), unit by unit.
+def mix_leaves(mean, flows, keep, keeps, learn, learns, smallest, new):
+    """new = (x · mean + y · flows[1:]) / (x + y · flows[0]) with x = keep · keeps and
+    y = learn · learns, unit by unit; see ``mix_rows``.
 
     A unit whose divisor is below ``smallest`` keeps its mean.
     """
+    a, b = pointer(keeps), pointer(learns)
     for i in range(mean.shape[0]):
-        total = keep[i] + learn[i] * flows[i, 0]
+        x, y = _coefficient(keep, a, i), _coefficient(learn, b, i)
+        total = x + y * flows[i, 0]
         for k in range(mean.shape[1]):
             if total >= smallest:
-                new[i, k] = (keep[i] * mean[i, k] + learn[i] * flows[i, k + 1]) / total
+                new[i, k] = (x * mean[i, k] + y * flows[i, k + 1]) / total
             else:
                 new[i, k] = mean[i, k]
