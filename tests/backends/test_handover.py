@@ -1,8 +1,10 @@
 """Threads that stand by for small batches: every call is answered, whenever it comes."""
 
+import gc
 import os
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -136,6 +138,46 @@ def test_calls_around_the_moment_of_leaving(crew):
         return True
 
     assert within(60, hammer)
+
+
+def test_an_interrupted_caller_leaves_the_threads_what_they_read(crew, monkeypatch):
+    backend, parameters, X = crew
+    backend.statistics(parameters, X)
+    mine = backend._learner._rooms[0].crew
+    begun, interrupted, models, alive = threading.Event(), threading.Event(), [], []
+
+    def kernel(flag):
+        while flag[0] != CALLED:
+            time.sleep(1e-4)
+        begun.set()
+        interrupted.wait(20)
+        alive.append(models[0]() is not None)
+        flag[0] = AWAY
+
+    def interrupt(flag):
+        begun.wait(20)
+        raise KeyboardInterrupt
+
+    def filled(packer, model):
+        models.append(weakref.ref(model))
+        fill(packer, model)
+
+    fill = learning.Packer.fill
+    monkeypatch.setattr(learning.Packer, "fill", filled)
+    mine._own = interrupt
+    helper = mine._helpers[0]
+    while helper._flag[0] != AWAY:
+        time.sleep(1e-3)
+    helper._kernel = kernel
+    del mine, helper
+    with pytest.raises(KeyboardInterrupt):
+        backend.statistics(parameters, X)
+    gc.collect()
+    interrupted.set()
+    end = time.monotonic() + 20
+    while not alive and time.monotonic() < end:
+        time.sleep(1e-3)
+    assert alive == [True]
 
 
 def test_flags_have_one_winner():

@@ -80,7 +80,6 @@ class Crew:
             calls.append(call)
         self._own = calls[0]
         self._helpers = [Helper(call) for call in calls[1:]]
-        self._model: Packed | None = None
 
     def come(self) -> None:
         """Let the others stand by: work is near."""
@@ -96,14 +95,13 @@ class Crew:
 
     def learn(self, model: Packed, layout: Layout, n_threads: int) -> None:
         """Learn the rows that lie in ``data``."""
-        self._model = model  # threads read it, whatever becomes of the caller
         helpers = self._helpers[: n_threads - 1]
         parts = pairwise(cuts(layout.n_lanes, n_threads))
         for i, (job, part) in enumerate(zip(self._jobs, parts)):
             where = part, model.addresses, layout.ends
             write_job(job, i > 0, layout.n_padded, self._tile_panels, *where)
         for helper in helpers:
-            helper.call()
+            helper.call(model)
         self._own(_GO)
         for helper in helpers:
             helper.wait()

@@ -133,6 +133,7 @@ class Helper:
         self._kernel = kernel
         self._flag = np.full(1, AWAY)
         self._process = 0
+        self._reads: object = None
         self._error: BaseException | None = None
 
     def come(self) -> None:
@@ -142,8 +143,13 @@ class Helper:
             self._flag[0] = STANDING
             hand_over(self._stand_by)
 
-    def call(self) -> None:
-        """Begin the kernel's work; it is over after ``wait``."""
+    def call(self, reads: object = None) -> None:
+        """Begin the kernel's work; it is over after ``wait``.
+
+        What the kernel ``reads`` at addresses of its own is kept until the next call: if an
+        interrupt ends the caller's work, the thread goes on.
+        """
+        self._reads = reads
         self.come()
         while not call(self._flag):
             self.come()
