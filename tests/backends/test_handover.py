@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from skpc.backends.numba_cpu import NumbaBackend, handover, learning
-from skpc.backends.numba_cpu.handover import AWAY, CALLED, STANDING, Helper, call
+from skpc.backends.numba_cpu.handover import AT_WORK, AWAY, CALLED, STANDING, Helper, call
 from tests import reference
 
 #: Seconds after which a thread that stands by has left for certain.
@@ -180,10 +180,29 @@ def test_an_interrupted_caller_leaves_the_threads_what_they_read(crew, monkeypat
     assert alive == [True]
 
 
+def test_work_of_a_thread_that_gets_no_core_is_done_by_the_caller(crew, monkeypatch):
+    backend, parameters, X = crew
+    expected = reference.statistics(parameters, X)
+    backend.statistics(parameters, X)
+    done = threading.Event()
+    helper = backend._learner._rooms[0].crew._helpers[0]
+    while helper._flag[0] != AWAY:
+        time.sleep(1e-3)
+    monkeypatch.setattr(handover, "hand_over", lambda task: done.set())
+    found = within(20, lambda: backend.statistics(parameters, X))
+    assert done.is_set()
+    assert helper._flag[0] == STANDING
+    np.testing.assert_allclose(found.flows, expected.flows, rtol=1e-9)
+
+
 def test_flags_have_one_winner():
     flag = np.array([STANDING])
     assert handover.call(flag)
     assert flag[0] == CALLED
     assert not handover.call(flag)
-    flag[0] = AWAY
+    assert handover.take_back(flag)
+    assert flag[0] == STANDING
+    for state in (STANDING, AT_WORK, AWAY):
+        flag[0] = state
+        assert not handover.take_back(flag)
     assert not handover.call(flag)

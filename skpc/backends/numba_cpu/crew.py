@@ -96,12 +96,16 @@ class Crew:
     def learn(self, model: Packed, layout: Layout, n_threads: int) -> None:
         """Learn the rows that lie in ``data``."""
         helpers = self._helpers[: n_threads - 1]
-        parts = pairwise(cuts(layout.n_lanes, n_threads))
-        for i, (job, part) in enumerate(zip(self._jobs, parts)):
-            where = part, model.addresses, layout.ends
-            write_job(job, i > 0, layout.n_padded, self._tile_panels, *where)
-        for helper in helpers:
+        size, where = (layout.n_padded, self._tile_panels), (model.addresses, layout.ends)
+        mine, *others = pairwise(cuts(layout.n_lanes, n_threads))
+        for helper, job, part in zip(helpers, self._jobs[1:], others):
+            write_job(job, True, *size, part, *where)
             helper.call(model)
+        write_job(self._jobs[0], False, *size, mine, *where)
         self._own(_GO)
-        for helper in helpers:
-            helper.wait()
+        for helper, part in zip(helpers, others):
+            if helper.take_back():
+                write_job(self._jobs[0], False, *size, part, *where)
+                self._own(_GO)
+            else:
+                helper.wait()
