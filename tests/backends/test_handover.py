@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import pytest
 
-from skpc.backends.numba_cpu import NumbaBackend, handover, learning
+from skpc.backends.numba_cpu import NumbaBackend, handover, learning, workspace
 from skpc.backends.numba_cpu.handover import AT_WORK, AWAY, CALLED, STANDING, Helper, call
 from tests import reference
 
@@ -138,6 +138,22 @@ def test_calls_around_the_moment_of_leaving(crew):
         return True
 
     assert within(60, hammer)
+
+
+def test_threads_keep_still_and_have_no_room_for_what_is_learnt_apart(crew, monkeypatch):
+    backend, parameters, X = crew
+    monkeypatch.setattr(workspace, "FEW_NUMBERS", 5 * 608)
+    backend.statistics(parameters, np.tile(X, (3, 1)))
+    backend.statistics(parameters, X)
+    mine = backend._learner._rooms[0].crew
+    assert mine._codes.size <= 5 * 608
+    calls = []
+    monkeypatch.setattr(mine, "come", lambda: calls.append(mine))
+    backend.statistics(parameters, np.tile(X, (3, 1)))
+    backend.statistics(parameters, X, wanted=("squares",))
+    assert not calls
+    backend.statistics(parameters, X)
+    assert calls == [mine]
 
 
 def test_an_interrupted_caller_leaves_the_threads_what_they_read(crew, monkeypatch):

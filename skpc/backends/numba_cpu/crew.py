@@ -50,7 +50,7 @@ class Crew:
     ) -> None:
         self.n_lanes, self.n_threads = n_lanes, n_threads
         self._tile_panels = tile_panels
-        plan, n_padded = bench.plan, len(room.shares)
+        plan, n_padded = bench.plan, min(len(room.shares), bench.most_together)
         self._codes = np.empty(plan.n_codes * n_padded, dtype=np.int32)
         self._floats = np.empty(plan.n_data * n_padded)
         self.edges = np.zeros((n_lanes, n_weights), dtype=bench.dtype)
