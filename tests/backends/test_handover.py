@@ -1,14 +1,16 @@
 """Threads that stand by for small batches: every call is answered, whenever it comes."""
 
+import gc
 import os
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 
-from skpc.backends.numba_cpu import NumbaBackend, handover, learning
-from skpc.backends.numba_cpu.handover import AWAY, CALLED, STANDING, Helper, call
+from skpc.backends.numba_cpu import NumbaBackend, handover, learning, workspace
+from skpc.backends.numba_cpu.handover import AT_WORK, AWAY, CALLED, STANDING, Helper, call
 from tests import reference
 
 #: Seconds after which a thread that stands by has left for certain.
@@ -138,10 +140,85 @@ def test_calls_around_the_moment_of_leaving(crew):
     assert within(60, hammer)
 
 
+def test_threads_keep_still_and_have_no_room_for_what_is_learnt_apart(crew, monkeypatch):
+    backend, parameters, X = crew
+    monkeypatch.setattr(workspace, "FEW_NUMBERS", 5 * 608)
+    backend.statistics(parameters, np.tile(X, (3, 1)))
+    backend.statistics(parameters, X)
+    mine = backend._learner._rooms[0].crew
+    assert mine._codes.size <= 5 * 608
+    calls = []
+    monkeypatch.setattr(mine, "come", lambda: calls.append(mine))
+    backend.statistics(parameters, np.tile(X, (3, 1)))
+    backend.statistics(parameters, X, wanted=("squares",))
+    assert not calls
+    backend.statistics(parameters, X)
+    assert calls == [mine]
+
+
+def test_an_interrupted_caller_leaves_the_threads_what_they_read(crew, monkeypatch):
+    backend, parameters, X = crew
+    backend.statistics(parameters, X)
+    mine = backend._learner._rooms[0].crew
+    begun, interrupted, models, alive = threading.Event(), threading.Event(), [], []
+
+    def kernel(flag):
+        while flag[0] != CALLED:
+            time.sleep(1e-4)
+        begun.set()
+        interrupted.wait(20)
+        alive.append(models[0]() is not None)
+        flag[0] = AWAY
+
+    def interrupt(flag):
+        begun.wait(20)
+        raise KeyboardInterrupt
+
+    def filled(packer, model):
+        models.append(weakref.ref(model))
+        fill(packer, model)
+
+    fill = learning.Packer.fill
+    monkeypatch.setattr(learning.Packer, "fill", filled)
+    mine._own = interrupt
+    helper = mine._helpers[0]
+    while helper._flag[0] != AWAY:
+        time.sleep(1e-3)
+    helper._kernel = kernel
+    del mine, helper
+    with pytest.raises(KeyboardInterrupt):
+        backend.statistics(parameters, X)
+    gc.collect()
+    interrupted.set()
+    end = time.monotonic() + 20
+    while not alive and time.monotonic() < end:
+        time.sleep(1e-3)
+    assert alive == [True]
+
+
+def test_work_of_a_thread_that_gets_no_core_is_done_by_the_caller(crew, monkeypatch):
+    backend, parameters, X = crew
+    expected = reference.statistics(parameters, X)
+    backend.statistics(parameters, X)
+    done = threading.Event()
+    helper = backend._learner._rooms[0].crew._helpers[0]
+    while helper._flag[0] != AWAY:
+        time.sleep(1e-3)
+    monkeypatch.setattr(handover, "hand_over", lambda task: done.set())
+    found = within(20, lambda: backend.statistics(parameters, X))
+    assert done.is_set()
+    assert helper._flag[0] == STANDING
+    np.testing.assert_allclose(found.flows, expected.flows, rtol=1e-9)
+
+
 def test_flags_have_one_winner():
     flag = np.array([STANDING])
     assert handover.call(flag)
     assert flag[0] == CALLED
     assert not handover.call(flag)
-    flag[0] = AWAY
+    assert handover.take_back(flag)
+    assert flag[0] == STANDING
+    for state in (STANDING, AT_WORK, AWAY):
+        flag[0] = state
+        assert not handover.take_back(flag)
     assert not handover.call(flag)

@@ -50,7 +50,7 @@ class Crew:
     ) -> None:
         self.n_lanes, self.n_threads = n_lanes, n_threads
         self._tile_panels = tile_panels
-        plan, n_padded = bench.plan, len(room.shares)
+        plan, n_padded = bench.plan, min(len(room.shares), bench.most_together)
         self._codes = np.empty(plan.n_codes * n_padded, dtype=np.int32)
         self._floats = np.empty(plan.n_data * n_padded)
         self.edges = np.zeros((n_lanes, n_weights), dtype=bench.dtype)
@@ -80,7 +80,6 @@ class Crew:
             calls.append(call)
         self._own = calls[0]
         self._helpers = [Helper(call) for call in calls[1:]]
-        self._model: Packed | None = None
 
     def come(self) -> None:
         """Let the others stand by: work is near."""
@@ -97,14 +96,17 @@ class Crew:
 
     def learn(self, model: Packed, layout: Layout, n_threads: int) -> None:
         """Learn the rows that lie in ``data``."""
-        self._model = model  # threads read it, whatever becomes of the caller
         helpers = self._helpers[: n_threads - 1]
-        parts = pairwise(cuts(layout.n_lanes, n_threads))
-        for i, (job, part) in enumerate(zip(self._jobs, parts)):
-            where = part, model.addresses, layout.ends
-            write_job(job, i > 0, layout.n_padded, self._tile_panels, *where)
-        for helper in helpers:
-            helper.call()
+        size, where = (layout.n_padded, self._tile_panels), (model.addresses, layout.ends)
+        mine, *others = pairwise(cuts(layout.n_lanes, n_threads))
+        for helper, job, part in zip(helpers, self._jobs[1:], others):
+            write_job(job, True, *size, part, *where)
+            helper.call(model)
+        write_job(self._jobs[0], False, *size, mine, *where)
         self._own(_GO)
-        for helper in helpers:
-            helper.wait()
+        for helper, part in zip(helpers, others):
+            if helper.take_back():
+                write_job(self._jobs[0], False, *size, part, *where)
+                self._own(_GO)
+            else:
+                helper.wait()

@@ -17,8 +17,8 @@ from .kernel_cache import entry_kernel, kernel
 from .lanes import hand_over
 from .simd import IS_X86, pointer
 
-#: States of the flag of a thread: called to work, standing by for a call, and neither.
-CALLED, STANDING, AWAY = 0, 1, -1
+#: States of the flag of a thread: called to work, standing by for a call, at work, and none.
+CALLED, STANDING, AT_WORK, AWAY = 0, 1, 2, -1
 #: More than anybody waits for.
 CANCELLED = 1 << 40
 #: Looks at the number before a thread gives up for the time being: some milliseconds.
@@ -82,9 +82,15 @@ def wait_for(ready):
 
 
 @kernel
+def begin(flag):
+    """Begin the work called for; False if the call was taken back."""
+    return _swap(pointer(flag), CALLED, AT_WORK)
+
+
+@kernel
 def stand(flag):
     """Stand by again, with what was written for all to see."""
-    _add(pointer(flag), STANDING - CALLED)
+    _add(pointer(flag), STANDING - AT_WORK)
 
 
 @kernel
@@ -100,11 +106,18 @@ def call(flag):
 
 
 @entry_kernel
+def take_back(flag):
+    """Take a call back; False if the thread has begun, or ended with an error."""
+    return _swap(pointer(flag), CALLED, STANDING)
+
+
+@entry_kernel
 def is_back(flag):
     """Whether a thread that was called has done its work, waiting some milliseconds for it."""
-    state = pointer(flag)
+    flag = pointer(flag)
     for _ in range(TURNS):
-        if _peek(state) != CALLED:
+        state = _peek(flag)
+        if state != CALLED and state != AT_WORK:
             return True
         _pause()
     return False
@@ -125,14 +138,15 @@ class Helper:
     Parameters
     ----------
     kernel : callable
-        Works at every call, told by the flag it is passed: see ``learn_tiles``. It returns when
-        it has waited for some milliseconds.
+        Works at every call, told by the flag it is passed, which says so: see ``learn_tiles``.
+        It returns when it has waited for some milliseconds.
     """
 
     def __init__(self, kernel: Callable[[np.ndarray], object]) -> None:
         self._kernel = kernel
         self._flag = np.full(1, AWAY)
         self._process = 0
+        self._reads: object = None
         self._error: BaseException | None = None
 
     def come(self) -> None:
@@ -142,11 +156,23 @@ class Helper:
             self._flag[0] = STANDING
             hand_over(self._stand_by)
 
-    def call(self) -> None:
-        """Begin the kernel's work; it is over after ``wait``."""
+    def call(self, reads: object = None) -> None:
+        """Begin the kernel's work; it is over after ``wait``.
+
+        What the kernel ``reads`` at addresses of its own is kept until the next call: if an
+        interrupt ends the caller's work, the thread goes on.
+        """
+        self._reads = reads
         self.come()
         while not call(self._flag):
             self.come()
+
+    def take_back(self) -> bool:
+        """Take the call back, unless the thread has begun.
+
+        On a busy machine it may get no core for longer than the work takes.
+        """
+        return take_back(self._flag)
 
     def wait(self) -> None:
         """Until the work is done."""

@@ -113,7 +113,7 @@ class Learner:
         """Write the flows of edges and of leaves into ``sums``, and add what else there is."""
         flows, leaves = sums
         room = self._room(len(X))
-        if room.crew is not None:
+        if room.crew is not None and curve is None and len(X) <= self.bench.most_together:
             room.crew.come()
         same = None
         if not self.bench.plan.n_data:
@@ -133,7 +133,7 @@ class Learner:
         together = (
             curve is None
             and layout.n_lanes * self.program.n_weights <= CREW_NUMBERS
-            and bench.encodes_together(layout.n_padded)
+            and layout.n_padded <= bench.most_together
         )
         groups = []
         if together:

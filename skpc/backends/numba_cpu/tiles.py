@@ -7,7 +7,7 @@ import numpy as np
 from .backward import backward_tile
 from .columns import SLOT
 from .forward import forward_tile, root_result
-from .handover import leave, stand, wait_for
+from .handover import begin, leave, stand, wait_for
 from .kernel_cache import entry_kernel, kernel
 from .simd import (
     PANEL,
@@ -99,8 +99,9 @@ def learn_tiles(
 
     ``job`` says what to do, see ``write_job``: rows of lane i add to ``edges[i]`` and
     ``leaf_out[i]``. It is read when ``flag[0]`` is 0, which says that model and data are there
-    too; below 0 they never will be. A thread that stays sets the flag to 1 after every job and
-    waits for the next. Returns whether there is nothing more to wait for.
+    too; below 0 they never will be. A thread that stays does so only if nobody takes the call back
+    before it begins, and waits for the next one after every job: see ``handover.py``. Returns
+    whether there is nothing more to wait for.
     """
     scales, (values, factors, scratch) = bare_buffers(buffers)
     numbers, doubles = pointer(edges), pointer(bound)
@@ -117,6 +118,8 @@ def learn_tiles(
             continue
         if flag[0] < 0:
             return True
+        if job[STAYS] != 0 and not begin(flag):
+            continue
         model = (
             pointer_at(numbers, job[AT_WEIGHTS]),
             pointer_at(numbers, job[AT_TABLE]),
@@ -128,13 +131,13 @@ def learn_tiles(
         for lane in range(job[FIRST], job[LAST]):
             lane_edges = offset(pointer(edges), lane * edges.shape[1])
             lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
-            begin = job[ENDS + lane]
-            all_panels = job[ENDS + lane + 1] - begin
+            first = job[ENDS + lane]
+            all_panels = job[ENDS + lane + 1] - first
             n_tiles = count_tiles(all_panels, job[TILE_PANELS])
             for tile in range(n_tiles):
                 start = first_panel(tile, n_tiles, all_panels)
                 n_panels = first_panel(tile + 1, n_tiles, all_panels) - start
-                row, rows = (begin + start) * PANEL, n_panels * PANEL
+                row, rows = (first + start) * PANEL, n_panels * PANEL
                 forward_tile(
                     tables, model, data, row, n_panels, values, scales, factors, scratch, lost
                 )

@@ -34,13 +34,14 @@ class Bench:
         self._free: list[tuple[int, Any]] = []
         self._accumulators: queue.SimpleQueue = queue.SimpleQueue()
 
-    def encodes_together(self, n_rows: int) -> bool:
-        """Whether rows are so few that one thread encodes them for all.
+    @property
+    def most_together(self) -> int:
+        """Rows up to which one thread encodes them for all.
 
         The others wait in their kernels then, and do not want the interpreter when it does.
         """
         plan = self.plan
-        return not plan.group_leaves and (plan.n_codes + plan.n_data) * n_rows <= FEW_NUMBERS
+        return 0 if plan.group_leaves else FEW_NUMBERS // (plan.n_codes + plan.n_data)
 
     @contextmanager
     def workspace(self, panels: int) -> Iterator[Workspace]:
