@@ -9,8 +9,8 @@ import numpy as np
 
 from .handover import Helper
 from .lanes import cuts, most_panels
+from .layout import Layout
 from .packing import Packed
-from .room import Layout, Room
 from .rows import Data
 from .tiles import ENDS, STAYS, learn_tiles, write_job
 from .workspace import Bench
@@ -24,7 +24,8 @@ class Crew:
     Parameters
     ----------
     bench : Bench
-    room : Room
+    of_rows : tuple of ndarray
+        Log-likelihoods, bounds and shares of up to so many rows: see ``Room``.
     tile_panels : int
     n_weights : int
     n_lanes, n_threads : int
@@ -41,7 +42,7 @@ class Crew:
     def __init__(
         self,
         bench: Bench,
-        room: Room,
+        of_rows: tuple[np.ndarray, np.ndarray, np.ndarray],
         tile_panels: int,
         n_weights: int,
         n_lanes: int,
@@ -50,7 +51,7 @@ class Crew:
     ) -> None:
         self.n_lanes, self.n_threads = n_lanes, n_threads
         self._tile_panels = tile_panels
-        plan, n_padded = bench.plan, min(len(room.shares), bench.most_together)
+        plan, n_padded = bench.plan, min(len(of_rows[0]), bench.most_together)
         self._codes = np.empty(plan.n_codes * n_padded, dtype=np.int32)
         self._floats = np.empty(plan.n_data * n_padded)
         self.edges = np.zeros((n_lanes, n_weights), dtype=bench.dtype)
@@ -68,9 +69,7 @@ class Crew:
                 self._floats,
                 space.buffers,
                 lost,
-                room.log_likelihood,
-                room.bound,
-                room.shares,
+                *of_rows,
                 space.flow,
                 space.slots,
                 self.edges,

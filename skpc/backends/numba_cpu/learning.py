@@ -15,10 +15,11 @@ from .accumulate import add_lanes, add_rows
 from .crew import Crew
 from .distinct import find_distinct
 from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, most_panels, run_lanes
+from .layout import Layout, lay_out
 from .merged import unpack_merged, unpack_tables
 from .packing import Packed, Packer
 from .plan import make_plan
-from .room import Layout, Room, lay_out
+from .room import Room
 from .rows import empty_data, encode_rows, group_flows
 from .simd import PANEL
 from .tiles import ENDS, LOST_SHARE, learn_tiles, write_job
@@ -201,7 +202,7 @@ class Learner:
         if crew is None or crew.n_lanes < layout.n_lanes or crew.n_threads < n_threads:
             crew = room.crew = Crew(
                 self.bench,
-                room,
+                (room.log_likelihood, room.bound, room.shares),
                 self._tile_panels,
                 self.program.n_weights,
                 layout.n_lanes,

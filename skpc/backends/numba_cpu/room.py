@@ -1,47 +1,17 @@
-"""Room for the rows of a batch: how they lie in tiles and lanes, what they weigh and come to."""
+"""Room for the rows of a batch: what they weigh, and what they come to."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .distinct import Distinct, share_weights
 from .handover import Chores
-from .lanes import cuts
 from .simd import PANEL
 
 if TYPE_CHECKING:
     from .crew import Crew
-
-
-class Layout(NamedTuple):
-    """How rows lie.
-
-    Attributes
-    ----------
-    n_lanes : int
-        The order of sums depends on it.
-    ends : ndarray of shape (n_lanes + 1,)
-        First panel of every lane, and the end of the last.
-    n_padded : int
-        Rows of all panels.
-    """
-
-    n_lanes: int
-    ends: np.ndarray
-    n_padded: int
-
-
-@lru_cache(maxsize=4096)
-def lay_out(n: int, most_lanes: int) -> Layout:
-    """So many rows in panels, and these in a power of two of lanes: threads share them evenly."""
-    n_panels = max(1, -(-n // PANEL))
-    n_lanes = 1 << (max(1, min(n_panels, most_lanes)).bit_length() - 1)
-    ends = np.array(cuts(n_panels, n_lanes))
-    ends.flags.writeable = False  # several callers may use it
-    return Layout(n_lanes, ends, n_panels * PANEL)
 
 
 class Room:
