@@ -5,9 +5,9 @@ Example: ``python benchmarks/peers.py --sets nltcs plants``, after ``pip install
 cirkit: a hidden Chow-Liu tree by its ``tabular_data`` template with "cp-t" layers, as many units as
 ours, folded and optimised as its compiler offers, trained by its users' usual step: Adam on the
 negative log-likelihood. Ours is the same step of data through the circuit and one update a batch,
-by the default solver. Everything takes its turn round by round, in one process, on all cores. A turn
-is two epochs (or passes), the second of which counts: during the first one threads of the library
-before still spin. Shown are medians, and the ratio of the peer's to ours.
+by the default solver. Everything takes its turn round by round, in one process, on all cores. A
+turn is two epochs (or passes), the second of which counts: during the first one threads of the
+library before still spin. Shown are medians, and the ratio of the peer's to ours.
 """
 
 from __future__ import annotations
