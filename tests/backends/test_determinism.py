@@ -193,6 +193,7 @@ def test_a_forked_process_goes_on_with_threads_of_its_own(together, monkeypatch,
 def many_lanes(monkeypatch):
     """Small circuits are learnt in one lane, for they would not gain from more."""
     monkeypatch.setattr(learning, "LANE_WORK", 1)
+    monkeypatch.setattr(learning, "WAKE_WORK", 1)
     monkeypatch.setattr(learning, "PART_NUMBERS", 64)
 
 

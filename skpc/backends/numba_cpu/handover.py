@@ -153,6 +153,7 @@ class Helper:
         """Let a thread stand by, if none does: a fork leaves them behind."""
         if self._flag[0] == AWAY or self._process != os.getpid():
             self._process, self._error = os.getpid(), None
+            # Before it is true, so that a call need not wait for it.
             self._flag[0] = STANDING
             hand_over(self._stand_by)
 

@@ -25,8 +25,10 @@ from .simd import PANEL
 from .tiles import ENDS, LOST_SHARE, learn_tiles, write_job
 from .workspace import Bench
 
-#: Least rows times weights of a lane: below it waking a thread costs more than it saves.
+#: Least rows times weights of a lane: with fewer, threads that stand by do not gain.
 LANE_WORK = 500_000
+#: Least rows times weights of all lanes for which threads are woken that do not stand by.
+WAKE_WORK = 12_000_000
 #: Sums of all lanes up to which threads stand by: more are added up by several threads, which
 #: others that stand by would keep from the cores.
 CREW_NUMBERS = 1 << 19
@@ -47,7 +49,7 @@ class Learner:
     tile_panels : int
         Panels of rows in a tile.
     lane_tiles : int
-        Most tiles of a lane.
+        Tiles of a lane on average, at most.
     lost : float
         What one rounding to zero may cost.
     """
@@ -136,6 +138,8 @@ class Learner:
             and layout.n_lanes * self.program.n_weights <= CREW_NUMBERS
             and layout.n_padded <= bench.most_together
         )
+        if not together and work < WAKE_WORK:
+            n_threads = 1
         groups = []
         if together:
             crew = self._learn_together(model, X, room, layout, n_threads, beside)
