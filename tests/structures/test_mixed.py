@@ -52,6 +52,16 @@ def test_bad_structures(structures):
         build(structures)
 
 
+def test_what_cannot_be_a_part():
+    """Sentences offer nothing that is refused."""
+    for member in ("auto", build(["mixture"]), HCLT, "hlct", ["hclt"]):
+        with pytest.raises(ValueError, match=r"^structures holds .*; each must be one of") as found:
+            build(["hclt", member])
+        offered = str(found.value).split("must be")[1].split("or a Structure")[0]
+        assert "'hclt'" in offered
+        assert "'auto'" not in offered
+
+
 def test_settings_of_the_parts_are_checked():
     with pytest.raises(ValueError, match="depth=0"):
         build([HCLT(), RAT(depth=0)])
