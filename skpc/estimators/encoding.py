@@ -493,7 +493,8 @@ def _common_schema(schema: FrameSchema) -> FrameSchema:
             raise ValueError(
                 f"Columns {columns[0].name!r} and {column.name!r} hold different categories, but "
                 "the structure shares one encoding among all columns; give all columns one "
-                "categorical dtype, for example X.astype(pandas.CategoricalDtype(words))."
+                "categorical dtype, for example X.astype(pandas.CategoricalDtype(words)), or every "
+                "step its own encoding, as HMM(homogeneous=False) does."
             )
     return replace(schema, columns=tuple(columns[:1] or schema.columns[:1]))
 
