@@ -1,7 +1,7 @@
 """Images as rows of a table: patches, colour transforms, and likelihoods in bits."""
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def extract_patches(images, size):
         )
     if images.ndim == 3:
         images = images[..., None]
-    if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+    if not is_size(size):
         raise ValueError(f"size={size!r} must be an integer of at least 1.")
     n, height, width, channels = images.shape
     if height % size or width % size:
@@ -90,7 +90,7 @@ def assemble_patches(patches, shape):
     """
     patches = np.asarray(patches)
     sizes = tuple(shape) if np.ndim(shape) else (shape,)
-    if len(sizes) not in (2, 3) or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+    if len(sizes) not in (2, 3) or not all(map(is_size, sizes)):
         raise ValueError(
             f"shape={shape!r} must be (height, width) or (height, width, channels) of one image."
         )
@@ -304,6 +304,12 @@ def bits_per_dimension(log_likelihood, n_dimensions):
             "as height * width * channels."
         )
     return float(-np.mean(log_likelihood) / (n_dimensions * np.log(2)))
+
+
+def is_size(number):
+    """Whether this is an integer of at least 1, and no truth value."""
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return whole and number >= 1
 
 
 def checked_rgb(images):

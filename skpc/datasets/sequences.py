@@ -1,7 +1,5 @@
 """Sequences of tokens as rows of a table."""
 
-from numbers import Integral
-
 import numpy as np
 
 
@@ -41,7 +39,7 @@ def chunk_tokens(tokens, length, *, remainder="drop"):
     """
     if remainder not in ("drop", "missing"):
         raise ValueError(f"remainder={remainder!r} is not known; use 'drop' or 'missing'.")
-    if not isinstance(length, Integral) or isinstance(length, bool) or length < 1:
+    if not isinstance(length, int | np.integer) or isinstance(length, bool) or length < 1:
         raise ValueError(f"length={length!r} must be an integer of at least 1.")
     several = isinstance(tokens, list | tuple) and any(np.ndim(part) for part in tokens)
     rows = []
