@@ -39,8 +39,8 @@ class PD(Structure):
 
     Notes
     -----
-    In cells of many columns units differ by more than float32 can hold; give the estimator
-    ``dtype="float64"`` then (see doc/structures.md).
+    In cells of many columns units differ by more than float32 can hold. Such rows are computed
+    again in float64; ``dtype="float64"`` computes them once (see doc/structures.md).
 
     A line of n pieces has n (n + 1) / 2 boxes, an image of m x n pieces as many as both numbers
     multiplied.
