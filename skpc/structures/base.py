@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 
-import numpy as np
 from sklearn.base import BaseEstimator
+
+from ..utils.numbers import is_whole
 
 
 class Structure(BaseEstimator, ABC):
@@ -73,9 +74,3 @@ class Structure(BaseEstimator, ABC):
         if not is_whole(number, 1):
             raise ValueError(f"n_components={number!r} must be an integer of at least 1.")
         return int(number)
-
-
-def is_whole(number, smallest):
-    """Whether this is a whole number, not a truth value, of at least `smallest`."""
-    whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
-    return whole and number >= smallest

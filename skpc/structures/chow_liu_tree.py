@@ -6,6 +6,7 @@ from ..circuit import Circuit, Input, Node, Product, Sum
 from ..distributions import Indicator
 from .base import Structure
 from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
+from .column_codes import check_n_bins
 from .mutual_information import pairwise_mutual_information
 
 
@@ -39,6 +40,9 @@ class CLTree(Structure):
     def __init__(self, n_bins="auto"):
         self.n_bins = n_bins
 
+    def check(self):
+        check_n_bins(self.n_bins)
+
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Learn the tree and make its circuit.
 
@@ -57,6 +61,7 @@ class CLTree(Structure):
         -------
         Circuit
         """
+        self.check()
         n_states = [family.n_states for family in distributions]
         finite = [variable for variable, states in enumerate(n_states) if states is not None]
         if not finite:

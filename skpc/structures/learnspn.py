@@ -6,10 +6,11 @@ import numpy as np
 
 from ..circuit import Circuit, Input, Node, Product, Sum
 from ..distributions import Categorical, Indicator
-from .base import Structure, is_whole
+from ..utils.numbers import is_number, is_whole
+from .base import Structure
 from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
 from .chow_liu_tree import tree_root
-from .column_codes import check_weight, encode_column, resolve_n_bins
+from .column_codes import check_n_bins, check_weight, encode_column, resolve_n_bins
 from .independence import independent_groups
 from .mutual_information import coded_information
 from .row_clusters import two_clusters
@@ -92,14 +93,17 @@ class LearnSPN(Structure):
             raise ValueError(
                 f"min_rows={self.min_rows!r} must be 'auto' or an integer of at least 1."
             )
-        if not 0 < self.significance < 1:
-            raise ValueError(f"significance={self.significance!r} must lie between 0 and 1.")
+        if not (is_number(self.significance) and 0 < self.significance < 1):
+            raise ValueError(
+                f"significance={self.significance!r} must be a number between 0 and 1."
+            )
         if self.leaves not in LEAVES:
             raise ValueError(f"leaves={self.leaves!r} is not known; use one of {LEAVES}.")
-        if not (self.n_bins == "auto" or is_whole(self.n_bins, 2)):
-            raise ValueError(f"n_bins={self.n_bins!r} must be 'auto' or an integer of at least 2.")
-        if not 0 < self.pseudocount < np.inf:
-            raise ValueError(f"pseudocount={self.pseudocount!r} must be positive and finite.")
+        check_n_bins(self.n_bins)
+        if not (is_number(self.pseudocount) and 0 < self.pseudocount < np.inf):
+            raise ValueError(
+                f"pseudocount={self.pseudocount!r} must be a positive and finite number."
+            )
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Learn the circuit with its parameters.

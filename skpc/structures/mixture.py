@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..circuit import Circuit, Product, Sum
-from .base import Structure, is_whole
+from ..utils.numbers import is_whole
+from .base import Structure
 from .groups import gather, gaussian_columns, group_leaf
 
 COVARIANCES = ("full", "factor", "diag")

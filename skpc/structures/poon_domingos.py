@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .base import Structure, is_whole
+from ..utils.numbers import is_whole
+from .base import Structure
 from .region_graph import Region, check_counts, check_product, factorised_leaf, region_circuit
 from .shapes import check_axes, resolve_shape
 

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from .base import is_whole
+from ..utils.numbers import is_whole
 
 #: Square numbers of columns from here on look like images: 8 x 8 are scikit-learn's digits.
 LEAST_IMAGE = 64

@@ -295,9 +295,11 @@ def test_nodes_are_single_units_but_for_trees():
         {"min_rows": 2.5},
         {"significance": 0},
         {"significance": 1.0},
+        {"significance": "low"},
         {"leaves": "trees"},
         {"n_bins": 1},
         {"pseudocount": 0.0},
+        {"pseudocount": None},
     ],
 )
 def test_settings_that_cannot_work(setting):
