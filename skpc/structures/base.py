@@ -8,7 +8,7 @@ from ..utils.numbers import is_whole
 
 
 class Structure(BaseEstimator, ABC):
-    """A recipe that turns data into a circuit without parameters.
+    """A recipe that turns data into a circuit.
 
     A subclass takes ``n_components=None`` among its parameters and builds with
     ``self.resolve_n_components(n_components)``.
@@ -25,6 +25,15 @@ class Structure(BaseEstimator, ABC):
     def shares_columns(self) -> bool:
         """Whether columns share leaves, so that all must be encoded alike."""
         return False
+
+    @property
+    def reads_numbers(self) -> bool:
+        """Whether the circuit depends on how large numbers are, not on their order alone.
+
+        Cells far out are then drawn in before `build` sees them, and linear algebra keeps to one
+        thread, for several round differently.
+        """
+        return self.learns_parameters
 
     @abstractmethod
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
