@@ -130,8 +130,7 @@ class HCLT(Structure):
             Edges.
         """
         self.check()
-        # Counts are binned like other numbers.
-        n_states = [None if family.ordered else family.n_states for family in distributions]
+        n_states = counted_states(distributions)
         if self.max_rows == "auto":
             max_rows = affordable_rows(n_states, self.n_bins)
         elif self.max_rows is None:
@@ -155,6 +154,11 @@ class HCLT(Structure):
             information = np.stack([rows[:, group].max(axis=1) for group in first], axis=1)
             np.fill_diagonal(information, 0)
         return maximum_spanning_tree(information)
+
+
+def counted_states(distributions):
+    """States by which every column is counted, None for one in bins: numbers, whole ones too."""
+    return [None if family.ordered else family.n_states for family in distributions]
 
 
 def tree_circuit(edges, groups, distributions, n_components, input_sum=False):

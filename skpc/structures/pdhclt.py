@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .base import Structure
-from .hclt import HCLT, tree_node
+from .hclt import HCLT, counted_states, tree_node
 from .mutual_information import affordable_rows
 from .poon_domingos import box_regions, resolve_delta
 from .region_graph import check_counts, check_product, region_circuit
@@ -134,7 +134,7 @@ class PDHCLT(Structure):
             families = [distributions[variable] for variable in variables]
             if self.max_rows == "auto":
                 # All chunks together take as long as one tree may.
-                rows = affordable_rows([family.n_states for family in families], self.n_bins)
+                rows = affordable_rows(counted_states(families), self.n_bins)
                 tree.max_rows = max(FEWEST_ROWS, rows // n_chunks)
             edges = tree.learn_tree(X[:, variables], families, sample_weight, random_state)
             groups = [(variable,) for variable in variables]
