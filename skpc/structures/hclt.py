@@ -3,10 +3,11 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..circuit import Circuit, Product, Sum
+from ..circuit import Circuit, Sum
 from ..utils.numbers import is_whole
 from .base import Structure
-from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
+from .chow_liu import maximum_spanning_tree, tree_centre
+from .chow_liu_tree import tree_vector
 from .column_codes import check_n_bins, check_weight
 from .groups import gather, gaussian_columns, group_leaf
 from .mutual_information import affordable_rows, pairwise_mutual_information
@@ -197,17 +198,14 @@ def tree_node(edges, groups, distributions, n_components, input_sum=False):
     -------
     Node
     """
-    parents, order = rooted_tree(edges, tree_centre(edges))
-    factors = [[group_leaf(group, distributions, n_components)] for group in groups]
+    leaves = [[group_leaf(group, distributions, n_components)] for group in groups]
     if input_sum:
-        factors = [[Sum([leaf], n_components)] for (leaf,) in factors]
-    for node in order[::-1]:
-        parts = factors[node]
-        vector = parts[0] if len(parts) == 1 else Product(parts)
-        if parents[node] < 0:
-            return vector
-        factors[parents[node]].append(Sum([vector], n_components))
-    raise ValueError("edges have no root; a tree is needed.")
+        leaves = [[Sum([leaf], n_components)] for (leaf,) in leaves]
+
+    def transition(_node, _above, vector):
+        return Sum([vector], n_components)
+
+    return tree_vector(edges, tree_centre(edges), leaves, transition)
 
 
 def _column_groups(groups):

@@ -8,8 +8,8 @@ from ..circuit import Circuit, Input, Node, Product, Sum
 from ..distributions import Categorical, Indicator
 from ..utils.numbers import is_number, is_whole
 from .base import Structure
-from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
-from .chow_liu_tree import tree_root
+from .chow_liu import maximum_spanning_tree, tree_centre
+from .chow_liu_tree import tree_vector
 from .column_codes import check_n_bins, check_weight, encode_column, resolve_n_bins
 from .independence import independent_groups
 from .mutual_information import coded_information
@@ -349,25 +349,22 @@ class SplitTable:
         where = {variable: place for place, variable in enumerate(region.variables)}
         places = [where[variable] for variable in finite]
         edges = maximum_spanning_tree(information[np.ix_(places, places)])
-        parents, order = rooted_tree(edges, tree_centre(edges))
-        factors = {variable: [self.indicator(variable)] for variable in finite}
-        for variable in region.variables:
-            if variable not in factors:
-                told_by = finite[int(np.argmax(information[where[variable], places]))]
-                states = codes[where[told_by]][:, None] == np.arange(self.n_states[told_by])
-                factors[told_by] += self.inputs(region.rows, [variable], weight[:, None] * states)
+        leaves = [[self.indicator(variable)] for variable in finite]
+        for variable in np.setdiff1d(region.variables, finite):
+            told_by = int(np.argmax(information[where[variable], places]))
+            states = codes[places[told_by]][:, None] == np.arange(self.n_states[finite[told_by]])
+            leaves[told_by] += self.inputs(region.rows, [variable], weight[:, None] * states)
 
-        def table_of(variable, above):
-            column = codes[where[variable]]
-            return self.table(
-                column,
-                variable,
-                None if above is None else codes[where[above]],
-                1 if above is None else self.n_states[above],
-                weight,
-            )
+        def table_below(node, above, vector):
+            n_above = self.n_states[finite[above]]
+            given = codes[places[above]]
+            table = self.table(codes[places[node]], finite[node], given, n_above, weight)
+            return Sum([vector], n_above, weights=table)
 
-        return tree_root(finite, self.n_states, parents, order, factors, table_of)
+        root = tree_centre(edges)
+        vector = tree_vector(edges, root, leaves, table_below)
+        table = self.table(codes[places[root]], finite[root], None, 1, weight)
+        return Sum([vector], 1, weights=table)
 
     def table(self, column, variable, above, n_above, weight):
         """Probabilities of the states of a column given those above, (n_above, n_states)."""
