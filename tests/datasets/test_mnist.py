@@ -57,6 +57,7 @@ def test_idx_files_of_every_type(tmp_path, dtype, code):
         (lambda content: content[:6], "ends in its header, after 6 of 8 bytes"),
         (lambda content: b"", "is not an IDX file"),
         (lambda content: gzip.compress(content)[:-6], "is a damaged gzip file"),
+        (lambda content: gzip.compress(content)[:10] + b"\xff" * 30, "is a damaged gzip file"),
     ],
 )
 def test_damaged_idx_files(tmp_path, damage, message):
