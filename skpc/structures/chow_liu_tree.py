@@ -72,7 +72,7 @@ class CLTree(Structure):
         information = pairwise_mutual_information(
             X, n_states, sample_weight=sample_weight, n_bins=self.n_bins
         )
-        leaves: list[list[Node]] = [[Input(v, Indicator(n_states[v]), n_states[v])] for v in finite]
+        leaves: list[list[Node]] = [[indicators(v, n_states[v])] for v in finite]
         for variable, states in enumerate(n_states):
             if states is None:
                 place = int(np.argmax(information[variable, finite]))
@@ -85,6 +85,11 @@ class CLTree(Structure):
 
         vector = tree_vector(edges, tree_centre(edges), leaves, table)
         return Circuit(Sum([vector], 1), len(distributions))
+
+
+def indicators(variable, n_states):
+    """The leaf whose units know the states of a column, one each."""
+    return Input(variable, Indicator(n_states), n_states, mean=np.eye(n_states))
 
 
 def tree_vector(edges, root, leaves, transition):

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..circuit import Circuit, Input, Node, Product, Sum
-from ..distributions import Categorical, Indicator
+from ..distributions import Categorical
 from ..utils.numbers import is_number, is_whole
 from .base import Structure
 from .chow_liu import maximum_spanning_tree, tree_centre
-from .chow_liu_tree import tree_vector
+from .chow_liu_tree import indicators, tree_vector
 from .column_codes import check_n_bins, check_weight, encode_column, resolve_n_bins
 from .independence import independent_groups
 from .mutual_information import coded_information
@@ -385,6 +385,5 @@ class SplitTable:
     def indicator(self, variable):
         """The leaf that knows the states of a column: one for all trees."""
         if variable not in self.indicators:
-            n = self.n_states[variable]
-            self.indicators[variable] = Input(variable, Indicator(n), n, mean=np.eye(n))
+            self.indicators[variable] = indicators(variable, self.n_states[variable])
         return self.indicators[variable]
