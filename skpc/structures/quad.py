@@ -10,7 +10,7 @@ KINDS = ("graph", "tree")
 
 
 class Quad(Structure):
-    """An image cut into quarters, these into quarters, down to single pixels [1]_.
+    """An image cut into quarters, these into quarters, down to single pixels [1]_ [2]_.
 
     Images may have any height and width; halves of odd sizes differ by one. A quad tree joins the
     four quarters at once. A quad graph mixes two ways to join them: rows first, and columns first,

@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 import skpc
 from skpc import PCDensityEstimator
 from skpc.backends.numba_cpu import NumbaBackend
-from skpc.circuit import Input, Parameters, Product, Program, Sum
+from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import (
     Bernoulli,
     Beta,
@@ -276,9 +276,12 @@ def test_saved_and_pickled(tmp_path):
     X, _ = mixed()
     model = PCDensityEstimator(LearnSPN(min_rows=40), random_state=0).fit(X)
     model.save(tmp_path / "model")
-    for again in (skpc.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+    loaded, copied = skpc.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))
+    for again in (loaded, copied):
         np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
-        assert again.structure_.__class__ in (LearnSPN, type(model.circuit_))
+    # A file holds the circuit, and the recipe as a setting.
+    assert isinstance(loaded.structure_, Circuit)
+    assert repr(loaded.structure) == repr(copied.structure_) == "LearnSPN(min_rows=40)"
 
 
 def test_nodes_are_single_units_but_for_trees():
