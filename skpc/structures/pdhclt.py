@@ -88,9 +88,9 @@ class PDHCLT(Structure):
         check_counts(self, optional=["max_partitions"])
         check_product(self.product)
         if self.shape is not None:
-            check_axes("shape", self.shape, 3)
+            check_axes("shape", self.shape)
         if not isinstance(self.chunk, str):
-            check_axes("chunk", self.chunk, 3)
+            check_axes("chunk", self.chunk)
         elif self.chunk != "auto":
             raise ValueError(f"chunk={self.chunk!r} must be 'auto', an integer or a tuple of them.")
         self._tree().check()
@@ -123,7 +123,7 @@ class PDHCLT(Structure):
         self.check()
         n_components = self.resolve_n_components(n_components)
         random_state = check_random_state(random_state)
-        shape = resolve_shape(self.shape, len(distributions), 3)
+        shape = resolve_shape(self.shape, len(distributions))
         chunk = auto_chunk(shape) if isinstance(self.chunk, str) else self.chunk
         delta = resolve_delta(chunk, shape, "chunk")
         root = box_regions(shape, delta, self.max_partitions, random_state)

@@ -63,7 +63,7 @@ class Quad(Structure):
         if self.kind not in KINDS:
             raise ValueError(f"kind={self.kind!r} is not known; use one of {KINDS}.")
         if self.shape is not None:
-            check_axes("shape", self.shape, 3)
+            check_axes("shape", self.shape)
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Make the circuit; the rows are not looked at.
@@ -89,7 +89,7 @@ class Quad(Structure):
         """
         self.check()
         n_components = self.resolve_n_components(n_components)
-        shape = resolve_shape(self.shape, len(distributions), 3)
+        shape = resolve_shape(self.shape, len(distributions))
         shape = (1,) * (3 - len(shape)) + shape
         leaf = factorised_leaf(distributions, self.n_leaf_units or n_components)
         root = quad_regions(shape, self.kind)
