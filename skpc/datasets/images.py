@@ -2,6 +2,9 @@
 
 import numpy as np
 
+RGB = "red, green, blue"
+YCOCG = "Y, Co, Cg"
+
 
 def extract_patches(images, size):
     """Cut images into square patches that do not overlap, one row each.
@@ -21,7 +24,7 @@ def extract_patches(images, size):
     Raises
     ------
     ValueError
-        If the size does not divide the height and the width.
+        If the size is no integer that divides the height and the width.
 
     Examples
     --------
@@ -42,8 +45,12 @@ def extract_patches(images, size):
     if images.ndim == 3:
         images = images[..., None]
     n, height, width, channels = images.shape
-    if size < 1 or height % size or width % size:
-        raise ValueError(f"size={size} must divide the height {height} and the width {width}.")
+    whole = isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1
+    if not whole or height % size or width % size:
+        raise ValueError(
+            f"size={size!r} must divide the height {height} and the width {width}, and be an "
+            "integer of at least 1."
+        )
     parts = images.reshape(n, height // size, size, width // size, size, channels)
     return parts.transpose(0, 1, 3, 5, 2, 4).reshape(-1, channels * size * size)
 
@@ -78,7 +85,7 @@ def rgb_to_ycocg(images):
            [255, 128, 128],
            [ 64, 255,  64]], dtype=uint8)
     """
-    red, green, blue = np.moveaxis(checked_rgb(images) / 255, -1, 0)
+    red, green, blue = np.moveaxis(checked_colours(images, np.uint8, RGB) / 255, -1, 0)
     co = red - blue
     t = blue + co / 2
     cg = green - t
@@ -87,7 +94,7 @@ def rgb_to_ycocg(images):
 
 
 def ycocg_to_rgb(images):
-    """Colours near those of which `rgb_to_ycocg` made these, at most 3 of 255 steps away.
+    """Colours near those of which `rgb_to_ycocg` made these, at most one step of 255 away.
 
     Parameters
     ----------
@@ -98,7 +105,7 @@ def ycocg_to_rgb(images):
     -------
     ndarray of shape (..., 3), dtype uint8
     """
-    y, co, cg = np.moveaxis(np.asarray(images) / 127.5 - 1, -1, 0)
+    y, co, cg = np.moveaxis(checked_colours(images, np.uint8, YCOCG) / 127.5 - 1, -1, 0)
     t = (y + 1) / 2 - cg / 2
     blue = t - co / 2
     rgb = np.stack([blue + co, cg + t, blue], axis=-1)
@@ -139,7 +146,8 @@ def rgb_to_ycocg_r(images):
     >>> ycocg_r_to_rgb(rgb_to_ycocg_r(colours)).tolist()
     [[0, 0, 0], [255, 255, 255], [255, 0, 1]]
     """
-    red, green, blue = np.moveaxis(checked_rgb(images).astype(np.int16), -1, 0)
+    images = checked_colours(images, np.uint8, RGB)
+    red, green, blue = np.moveaxis(images.astype(np.int16), -1, 0)
     co = red - blue
     t = blue + (co >> 1)
     cg = green - t
@@ -162,9 +170,10 @@ def ycocg_r_to_rgb(images):
     Raises
     ------
     ValueError
-        If they are the transform of no colours.
+        If they are no integers, or the transform of no colours.
     """
-    y, co, cg = np.moveaxis(np.asarray(images).astype(np.int64), -1, 0)
+    images = checked_colours(images, np.integer, YCOCG)
+    y, co, cg = np.moveaxis(images.astype(np.int64), -1, 0)
     co, cg = co - 256, cg - 256
     t = y - (cg >> 1)
     blue = t - (co >> 1)
@@ -203,12 +212,12 @@ def bits_per_dimension(log_likelihood, n_dimensions):
     return float(-np.mean(log_likelihood) / (n_dimensions * np.log(2)))
 
 
-def checked_rgb(images):
+def checked_colours(images, dtype, channels):
     """The array, if it may be an array of colours."""
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.shape[-1:] != (3,):
+    if not np.issubdtype(images.dtype, dtype) or images.shape[-1:] != (3,):
         raise ValueError(
-            f"images has dtype {images.dtype} and shape {images.shape}; uint8 and (..., 3) are "
-            "needed: red, green, blue."
+            f"images has dtype {images.dtype} and shape {images.shape}; {dtype.__name__} and "
+            f"(..., 3) are needed: {channels}."
         )
     return images

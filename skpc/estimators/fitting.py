@@ -233,10 +233,10 @@ def draw_model(
         most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS
         rows, row_weight = some_rows(X, weight, most, rng)
         rows = encoder.transform(rows)
-        if structure.learns_parameters:
+        if structure.reads_numbers:
             rows = encoder.within_reach(rows)
         # Threads would share out products of small matrices, and round them differently.
-        with library_threads(1 if structure.learns_parameters else estimator.n_jobs):
+        with library_threads(1 if structure.reads_numbers else estimator.n_jobs):
             circuit = structure.build(
                 rows,
                 encoder.distributions,

@@ -45,6 +45,11 @@ class HMM(Structure):
         self.n_components = n_components
         self.homogeneous = homogeneous
 
+    def check(self):
+        super().check()
+        if self.homogeneous not in (True, False):
+            raise ValueError(f"homogeneous={self.homogeneous!r} must be True or False.")
+
     @property
     def shares_columns(self):
         return bool(self.homogeneous)

@@ -39,6 +39,10 @@ class MixedStructures(Structure):
     def shares_columns(self):
         return any(member.shares_columns for member in self._members())
 
+    @property
+    def reads_numbers(self):
+        return any(member.reads_numbers for member in self._members())
+
     def check(self):
         super().check()
         self._members()
@@ -79,10 +83,18 @@ class MixedStructures(Structure):
 
     def _members(self):
         # Here, for the registry of names knows this file too.
-        from . import resolve_structure
+        from . import STRUCTURES, resolve_structure
 
         if not isinstance(self.structures, list | tuple) or not self.structures:
             raise ValueError(
                 f"structures={self.structures!r} must be a list of at least one name or Structure."
             )
+        for member in self.structures:
+            named = isinstance(member, str) and member in STRUCTURES
+            if not (named or isinstance(member, Structure)):
+                names = ", ".join(map(repr, sorted(STRUCTURES)))
+                raise ValueError(
+                    f"structures={self.structures!r} holds {member!r}; give Structure objects, or "
+                    f"names of {names}."
+                )
         return [resolve_structure(member) for member in self.structures]

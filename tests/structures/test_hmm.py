@@ -6,7 +6,7 @@ from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Program
 from skpc.distributions import Bernoulli, Categorical, Gaussian
 from skpc.solvers import EM, SOLVERS, SolverState
-from skpc.structures import HMM, MixedStructures, MonarchHMM
+from skpc.structures import HMM, MixedStructures, MonarchHMM, resolve_structure
 from skpc.training import leaf_priors
 from tests import reference
 
@@ -140,6 +140,12 @@ def test_steps_of_a_chain_that_is_not_homogeneous_have_their_own():
     assert not circuit.is_tied
     with pytest.raises(ValueError, match=r"column 0 is Gaussian.*HMM\(homogeneous=False\)"):
         HMM().build(np.zeros((1, 2)), [Gaussian(), Bernoulli()], n_components=2)
+
+
+@pytest.mark.parametrize("kind", [HMM, MonarchHMM])
+def test_homogeneous_is_a_truth_value(kind):
+    with pytest.raises(ValueError, match="homogeneous='no' must be True or False"):
+        resolve_structure(kind(homogeneous="no"))
 
 
 def test_shared_leaves_start_from_the_cells_of_all_columns():

@@ -46,10 +46,18 @@ def test_a_file_keeps_the_parts(tmp_path):
     assert repr(skpc.load(tmp_path / "model").structure) == repr(structure)
 
 
-@pytest.mark.parametrize("structures", ["hclt", HCLT(), [], None, ["hclt", "unknown"], [3]])
-def test_bad_structures(structures):
-    with pytest.raises(ValueError, match="^structure"):
+@pytest.mark.parametrize("structures", ["hclt", HCLT(), [], None])
+def test_no_list_of_structures(structures):
+    with pytest.raises(ValueError, match="^structures=.* must be a list"):
         build(structures)
+
+
+@pytest.mark.parametrize("member", ["unknown", "auto", 3, HCLT])
+def test_what_is_no_structure_is_named(member):
+    """With what may stand there: an estimator takes "auto" and circuits too, a mixture does not."""
+    with pytest.raises(ValueError, match="^structures=.* holds .*; give Structure obj") as caught:
+        build(["hclt", member])
+    assert "'auto', 'cltree'" not in str(caught.value)
 
 
 def test_settings_of_the_parts_are_checked():
