@@ -45,6 +45,8 @@ FLOAT64_WORK = 2e7
 #: Most rows that are encoded for a structure to learn from: 0.8 MB a column in float64. Tables
 #: that need no encoding are seen whole.
 STRUCTURE_ROWS = 100_000
+#: Most cells that are encoded once, in 16 MB, and not batch by batch again in every epoch.
+FEW_CELLS = 1 << 21
 #: Most rows that are looked through for equal ones.
 MERGED_ROWS = 1 << 13
 #: Most rows that the distributions of single columns are taken from.
@@ -443,7 +445,9 @@ def _split(estimator, table, encoder, rng):
 
 
 def _source(X, weight, encoder, index):
-    source = ArraySource(X, weight, encoder.transform, index)
+    few = X.shape[0] * X.shape[1] <= FEW_CELLS
+    rows, encode = (encoder.transform(X[:]), None) if few else (X, encoder.transform)
+    source = ArraySource(rows, weight, encode, index)
     total = 0.0
     for part in chunks(source.n_rows):
         rows = part if index is None else index[part]
