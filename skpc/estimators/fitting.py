@@ -235,6 +235,9 @@ def draw_model(
         most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS
         rows, row_weight = some_rows(X, weight, most, rng)
         rows = encoder.transform(rows)
+        name = type(structure).__name__
+        if estimator.verbose:
+            print(f"{name}: drawing a circuit from {len(rows)} rows of {rows.shape[1]} columns")
         if structure.reads_numbers:
             rows = encoder.within_reach(rows)
         # Threads would share out products of small matrices, and round them differently.
@@ -248,6 +251,8 @@ def draw_model(
             )
         solver.check_circuit(circuit)
     program = Program(circuit)
+    if estimator.verbose and not by_hand:
+        print(f"{name}: {program.n_weights} weights, {sum(program.family_units)} leaves")
     dtype = _dtype(estimator.dtype, program, max(len(X), rows_to_come))
     device = resolve_device(estimator.device, program)
     products = PRODUCTS.get(estimator.dtype)

@@ -466,7 +466,9 @@ def test_clone_and_cross_validation(table):
 
 def test_output_line_an_epoch(table, capsys):
     make(max_iter=2, verbose=1, structure="hclt", n_init=2).fit(table)
-    lines = capsys.readouterr().out.splitlines()
+    drawn, size, *lines = capsys.readouterr().out.splitlines()
+    assert drawn == f"HCLT: drawing a circuit from 120 rows of {table.shape[1]} columns"
+    assert size.startswith("HCLT: ") and size.endswith(" leaves")
     starts = [f"HCLT, start {i} of 2, 120 rows, epoch {j}" for i in (1, 2) for j in (1, 2)]
     assert [line.rpartition(":")[0] for line in lines] == starts
     make(max_iter=2).fit(table)
