@@ -9,6 +9,7 @@ Nothing else of skpc is imported here, and nothing else of skpc may import this 
 from .debd import DEBD_NAMES, fetch_debd
 from .idx import read_idx
 from .images import (
+    assemble_patches,
     bits_per_dimension,
     extract_patches,
     rgb_to_ycocg,
@@ -36,6 +37,7 @@ __all__ = [
     "DEBD_NAMES",
     "SYNTHETIC_NAMES",
     "MixedTable",
+    "assemble_patches",
     "bits_per_dimension",
     "chunk_tokens",
     "extract_patches",

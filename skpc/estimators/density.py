@@ -105,7 +105,9 @@ class PCDensityEstimator(
         "categorical", "bernoulli". "auto" takes Gaussian ones, but others for counts, for
         positive numbers (log-normal) and for numbers between 0 and 1 that ask for them;
         ``leaves_`` tells what every column got, and why. "gamma", "binomial" and
-        "discretised_logistic" are only taken by name. Not used with a circuit made by hand.
+        "discretised_logistic" are only taken by name. What is given for all columns leaves
+        columns that hold nothing but 0 and 1 binary, unless ``categorical_features=None``;
+        "categorical" and ``Categorical(n)`` take these too. Not used with a circuit made by hand.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
             default="from_dtype"
         Columns of numbers that hold categories: a mask, their places, or their names in a data

@@ -148,7 +148,10 @@ class TableEncoder:
             column = X[:, j]
             if j in by_column and leaf != "auto":
                 self._make_numbers(j, column, sample_weight, leaf, names)
-            elif kind == "b" or (not numbers_only and _only_zero_and_one(column, kind)):
+            elif kind == "b" or (
+                not (numbers_only or isinstance(leaf, Categorical))
+                and _only_zero_and_one(column, kind)
+            ):
                 self._make_binary(j, column, sample_weight, "truth values" if kind == "b" else
                                   "no numbers but 0 and 1")  # fmt: skip
             elif (
@@ -493,7 +496,8 @@ def _common_schema(schema: FrameSchema) -> FrameSchema:
             raise ValueError(
                 f"Columns {columns[0].name!r} and {column.name!r} hold different categories, but "
                 "the structure shares one encoding among all columns; give all columns one "
-                "categorical dtype, for example X.astype(pandas.CategoricalDtype(words))."
+                "categorical dtype, for example X.astype(pandas.CategoricalDtype(words)), or every "
+                "step its own encoding, as HMM(homogeneous=False) does."
             )
     return replace(schema, columns=tuple(columns[:1] or schema.columns[:1]))
 

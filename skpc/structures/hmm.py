@@ -21,9 +21,10 @@ class HMM(Structure):
 
     Notes
     -----
-    An array that holds missing cells is one of floats, whose columns are taken for numbers: where
-    the cells are categories, such as words by their numbers, name all columns in
-    ``categorical_features``.
+    Missing cells make an array one of floats. Where all others are whole and take few different
+    values (at most 64) they are taken for categories all the same; more of them, and floats
+    without a missing cell, are taken for numbers. Where the cells are categories, such as words by
+    their numbers, name all columns in ``categorical_features``: then nothing is guessed.
 
     References
     ----------

@@ -9,7 +9,8 @@ from .base import Structure
 class MixedStructures(Structure):
     """A mixture of the circuits of several structures, trained together as one circuit.
 
-    Every row goes to the structures in the share in which they explain it.
+    Every row goes to the structures in the share in which they explain it. Parameters that a
+    structure learns from the rows, as "learnspn" does, are where training starts from.
 
     Parameters
     ----------
@@ -90,11 +91,11 @@ class MixedStructures(Structure):
                 f"structures={self.structures!r} must be a list of at least one name or Structure."
             )
         for member in self.structures:
-            named = isinstance(member, str) and member in STRUCTURES
-            if not (named or isinstance(member, Structure)):
+            known = isinstance(member, str) and member in STRUCTURES
+            if not (known or isinstance(member, Structure)):
                 names = ", ".join(map(repr, sorted(STRUCTURES)))
                 raise ValueError(
-                    f"structures={self.structures!r} holds {member!r}; give Structure objects, or "
-                    f"names of {names}."
+                    f"structures holds {member!r}; each must be one of {names}, or a Structure "
+                    "object. What is fitted, or learnt with 'auto', is mixed by skpc.mix."
                 )
         return [resolve_structure(member) for member in self.structures]

@@ -28,10 +28,12 @@ def test_rows_do_not_cross_sequences():
     [
         ([1, 2], {"length": 0}, "length=0"),
         ([1, 2], {"length": 2.0}, "length=2.0 must be an integer"),
+        ([1, 2], {"length": "a"}, "length='a' must be an integer"),
         ([1, 2], {"length": None}, "length=None must be an integer"),
         ([1, 2], {"length": 2, "remainder": "pad"}, "remainder='pad'"),
         ([1.5, 2.0], {"length": 2}, "integers of at least 0"),
         ([-1, 2], {"length": 2}, "integers of at least 0"),
+        ([[3], [1, 4, -2]], {"length": 1}, "holds -2, at place 2"),
         ([[[1]], [[2]]], {"length": 1}, "one axis"),
     ],
 )

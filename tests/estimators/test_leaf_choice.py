@@ -8,7 +8,7 @@ from sklearn.base import clone
 import skpc
 from skpc import PCDensityEstimator
 from skpc.circuit import Circuit, Input, Product, Sum
-from skpc.distributions import Beta, Binomial, Gamma, Gaussian, LogNormal, Poisson
+from skpc.distributions import Beta, Binomial, Categorical, Gamma, Gaussian, LogNormal, Poisson
 from skpc.estimators.leaf_choice import choose_leaf
 
 
@@ -211,6 +211,19 @@ def test_a_name_for_all_columns_goes_before_rules_for_few_values():
         for X in (counts, counts.astype(float)):
             names = {found.distribution.name for found in make(leaves=leaf).fit(X).leaves_.values()}
             assert names == {leaf}
+
+
+def test_states_for_all_columns_are_those_of_columns_of_zeros_and_ones_too():
+    pixels = np.random.default_rng(0).integers(0, 4, (60, 3))
+    pixels[:, 1:] = pixels[:, 1:] > 2
+    pixels[:, 2] = 0
+    for X in (pixels, pixels.astype(float)):
+        model = make(leaves=Categorical(4)).fit(X)
+        assert [leaf.distribution for leaf in model.leaves_.values()] == [Categorical(4)] * 3
+        assert np.isfinite(model.score([[0, 3, 3]]))
+    table = pd.DataFrame({"pixel": pixels[:, 0], "ink": pixels[:, 1].astype(bool)})
+    model = make(leaves=Categorical(4)).fit(table)
+    assert model.leaves_["ink"].why == "truth values"
 
 
 def test_ratings_that_missing_cells_made_floats_stay_categories():

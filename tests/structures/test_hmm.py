@@ -6,7 +6,7 @@ from skpc.backends.numba_cpu import NumbaBackend
 from skpc.circuit import Program
 from skpc.distributions import Bernoulli, Categorical, Gaussian
 from skpc.solvers import EM, SOLVERS, SolverState
-from skpc.structures import HMM, MixedStructures, MonarchHMM, resolve_structure
+from skpc.structures import HMM, MixedStructures, MonarchHMM
 from skpc.training import leaf_priors
 from tests import reference
 
@@ -142,12 +142,6 @@ def test_steps_of_a_chain_that_is_not_homogeneous_have_their_own():
         HMM().build(np.zeros((1, 2)), [Gaussian(), Bernoulli()], n_components=2)
 
 
-@pytest.mark.parametrize("kind", [HMM, MonarchHMM])
-def test_homogeneous_is_a_truth_value(kind):
-    with pytest.raises(ValueError, match="homogeneous='no' must be True or False"):
-        resolve_structure(kind(homogeneous="no"))
-
-
 def test_shared_leaves_start_from_the_cells_of_all_columns():
     circuit = HMM().build(np.zeros((1, 3)), [Bernoulli()] * 3, n_components=2)
     X = np.array([[1.0, 1.0, np.nan], [1.0, 0.0, np.nan]])
@@ -202,11 +196,30 @@ def test_binary_columns_are_seen_together():
     assert set(model.encoder_.open_share) == {1 / (121 * 122)}
 
 
+@pytest.mark.parametrize("structure", [HMM, MonarchHMM])
+@pytest.mark.parametrize("homogeneous", ["no", None, 2])
+def test_homogeneous_is_a_truth_value(structure, homogeneous):
+    with pytest.raises(ValueError, match="homogeneous=.* must be True or False"):
+        fitted(sequences(), structure(homogeneous=homogeneous))
+
+
+def test_what_tokens_with_missing_tails_are_taken_for():
+    """As the docstring of HMM says."""
+    X = np.random.default_rng(0).integers(0, 100, (80, 10)).astype(float)
+    X[::2, 8:] = np.nan
+    taken = {"few": X % 50, "many": X, "none missing": X[:, :8] % 50}
+    kinds = {name: type(fitted(rows).encoder_.distributions[0]) for name, rows in taken.items()}
+    assert kinds["few"] is Categorical
+    assert Categorical not in (kinds["many"], kinds["none missing"])
+
+
 def test_words_need_one_dtype():
     pd = pytest.importorskip("pandas")
     words = pd.DataFrame({"t0": ["a", "b"] * 20, "t1": ["b", "c"] * 20, "t2": [None, "a"] * 20})
-    with pytest.raises(ValueError, match=r"'t0' and 't1' hold different categories.*astype"):
+    with pytest.raises(ValueError, match=r"'t0' and 't1' hold.*astype.*homogeneous=False"):
         fitted(words)
+    apart = fitted(words, HMM(n_components=2, homogeneous=False))
+    assert set(apart.sample(30)["t0"]) <= {"a", "b"}
     shared = words.astype(pd.CategoricalDtype(["a", "b", "c"]))
     model = fitted(shared)
     assert len({len(known) for known in model.encoder_.categories}) == 1
