@@ -10,7 +10,7 @@ distributions: "elementwise" products are simple-einet's "linsum", "kronecker" o
 all that EinsumNetworks has. Rows are shuffled; an update follows every batch:
 
 - Ours is anemone with its defaults and the default pseudocount. Without one many rows of batches of
-  256 or fewer must be computed again in float64 logarithms, which takes up to fifty times longer.
+  256 or fewer must be computed again in float64.
 - EinsumNetworks: its online EM, with the step of its ``demo_debd.py``, where batches have 100 rows.
 - simple-einet: Adam on the mean negative log-likelihood, as in its training script, with the rate
   of its generative example. Its batches are 64 by default; it has no demo with binary columns.

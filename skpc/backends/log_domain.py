@@ -16,6 +16,19 @@ from ..circuit.program import INPUT, KRONECKER, MIXING, PRODUCT, TRANSPOSE
 #: Largest number of (row, edge) entries held at once, 32 MB.
 CHUNK = 1 << 22
 
+#: Rows times weights from which on this takes longer than some tenths of a second, and how many of
+#: them a node costs.
+LONG, NODE = 1 << 20, 500
+
+
+def takes_long(program: Program, n: int) -> bool:
+    """Whether kernels of float64 should try so many rows before they are evaluated here.
+
+    Most rows that float32 cannot hold lie within the range of float64: of deep circuits with many
+    units, untrained ones above all, these can be all rows.
+    """
+    return n * program.n_weights + NODE * program.n_vectors >= LONG
+
 
 def log_likelihood(parameters: Parameters, X: np.ndarray) -> np.ndarray:
     """Natural log density of every row, shape (n,)."""

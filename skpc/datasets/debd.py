@@ -1,8 +1,6 @@
 """The binary density-estimation benchmarks: found in a local folder, or downloaded and checked."""
 
-import hashlib
 import os
-import sys
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 from sklearn.utils import Bunch
 
 from .binary_text import read_binary_table
+from .downloads import data_homes, download_file
 
 COMMIT = "37d53c1a8ba488d0a39e8c64bd3387577080b143"
 REPOSITORY = "UCLA-StarAI/Density-Estimation-Datasets"
@@ -126,9 +125,7 @@ def fetch_debd(
     if name not in TITLES_AND_SOURCES:
         raise ValueError(f"name={name!r} is not a known set; choose from {', '.join(DEBD_NAMES)}.")
 
-    homes = [data_home, os.environ.get("SKPC_DATA"), cache_folder()]
-    homes = [Path(home).expanduser() for home in homes if home]
-    folders = [home / "debd" / name for home in homes]
+    folders = [home / "debd" / name for home in data_homes(data_home)]
     folder = next((folder for folder in folders if holds_set(folder, name)), None)
     if folder is None:
         if not download_if_missing:
@@ -153,17 +150,6 @@ def fetch_debd(
     return Bunch(**tables, name=name, DESCR=describe(name, tables))
 
 
-def cache_folder():
-    """Return the folder in which downloads are kept for this user (it need not exist)."""
-    if sys.platform == "win32":
-        root, otherwise = os.environ.get("LOCALAPPDATA"), "~/AppData/Local"
-    elif sys.platform == "darwin":
-        root, otherwise = None, "~/Library/Caches"
-    else:
-        root, otherwise = os.environ.get("XDG_CACHE_HOME"), "~/.cache"
-    return Path(root or otherwise).expanduser() / "skpc"
-
-
 def file_name(name, split):
     """Return the published name of the file of one split."""
     return f"{name}.{split}.data"
@@ -186,16 +172,7 @@ def download(name, folder):
     They are gathered in a temporary folder beside it, which is then renamed: other processes see
     all of the set or nothing, and an interrupted download leaves nothing behind.
     """
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError(
-            f"Downloading the set {name!r} needs pooch; install it with "
-            "`pip install skpc[datasets]`, or name a folder that has the set in SKPC_DATA."
-        ) from error
-
     digests = read_registry()
-    get = pooch.HTTPDownloader()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as scratch:
         # A folder of our own making below: mkdtemp's can be read by its owner only.
@@ -203,14 +180,8 @@ def download(name, folder):
         gathered.mkdir()
         for split in SPLITS:
             path = gathered / file_name(name, split)
-            url = f"{BASE_URL}{name}/{path.name}"
-            try:
-                get(url, str(path), None)
-            except OSError as error:
-                raise OSError(
-                    f"Could not download {url} ({error}); try again, or put the set into {folder}."
-                ) from error
-            check_digest(path, digests[f"{name}/{path.name}"], url)
+            key = f"{name}/{path.name}"
+            download_file(BASE_URL + key, path, digests[key], folder)
         try:
             gathered.rename(folder)
         except OSError:
@@ -223,23 +194,6 @@ def read_registry():
     """Return {"<name>/<file>": "<algorithm>:<hexadecimal digest>"} for every published file."""
     text = resources.files(__package__).joinpath("debd_registry.txt").read_text("utf-8")
     return dict(line.split() for line in text.splitlines() if not line.startswith("#"))
-
-
-def check_digest(path, expected, url):
-    """Raise OSError unless the file has the `expected` digest, "sha256:..." or "git-sha1:..."."""
-    algorithm = expected.partition(":")[0]
-    content = path.read_bytes()
-    if algorithm == "git-sha1":
-        # Git names a file by this sum; it guards against damage, not against an enemy of SHA-1.
-        header = b"blob %d\0" % len(content)
-        digest = hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
-    else:
-        digest = hashlib.new(algorithm, content).hexdigest()
-    if f"{algorithm}:{digest}" != expected:
-        raise OSError(
-            f"{url} has the checksum {algorithm}:{digest}, expected {expected}; the download was "
-            "damaged or the file was changed, and nothing was kept. Try again."
-        )
 
 
 def describe(name, tables):

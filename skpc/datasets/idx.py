@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import zlib
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def read_idx(path):
     if content.startswith(GZIP_MAGIC):
         try:
             content = gzip.decompress(content)
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path} is a damaged gzip file: {error}") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES:
         raise ValueError(f"{path} is not an IDX file: it begins with {content[:4]!r}.")

@@ -5,6 +5,8 @@ from numbers import Real
 
 import numpy as np
 
+from ..utils.numbers import is_whole
+
 
 def extract_patches(images, size):
     """Cut images into square patches that do not overlap, one row each.
@@ -48,7 +50,7 @@ def extract_patches(images, size):
         )
     if images.ndim == 3:
         images = images[..., None]
-    if not is_size(size):
+    if not is_whole(size, 1):
         raise ValueError(f"size={size!r} must be an integer of at least 1.")
     n, height, width, channels = images.shape
     if height % size or width % size:
@@ -90,7 +92,7 @@ def assemble_patches(patches, shape):
     """
     patches = np.asarray(patches)
     sizes = tuple(shape) if np.ndim(shape) else (shape,)
-    if len(sizes) not in (2, 3) or not all(map(is_size, sizes)):
+    if len(sizes) not in (2, 3) or not all(is_whole(size, 1) for size in sizes):
         raise ValueError(
             f"shape={shape!r} must be (height, width) or (height, width, channels) of one image."
         )
@@ -153,7 +155,7 @@ def rgb_to_ycocg(images):
 
 
 def ycocg_to_rgb(images):
-    """Colours near those of which `rgb_to_ycocg` made these, at most 3 of 255 steps away.
+    """Colours near those of which `rgb_to_ycocg` made these, at most one step of 255 away.
 
     Parameters
     ----------
@@ -217,7 +219,8 @@ def rgb_to_ycocg_r(images):
     >>> ycocg_r_to_rgb(rgb_to_ycocg_r(colours)).tolist()
     [[0, 0, 0], [255, 255, 255], [255, 0, 1]]
     """
-    red, green, blue = np.moveaxis(checked_rgb(images).astype(np.int16), -1, 0)
+    images = checked_rgb(images)
+    red, green, blue = np.moveaxis(images.astype(np.int16), -1, 0)
     co = red - blue
     t = blue + (co >> 1)
     cg = green - t
@@ -304,12 +307,6 @@ def bits_per_dimension(log_likelihood, n_dimensions):
             "as height * width * channels."
         )
     return float(-np.mean(log_likelihood) / (n_dimensions * np.log(2)))
-
-
-def is_size(number):
-    """Whether this is an integer of at least 1, and no truth value."""
-    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-    return whole and number >= 1
 
 
 def checked_rgb(images):

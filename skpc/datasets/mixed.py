@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-from sklearn.utils import check_random_state
+
+from .synthetic import checked_generator
 
 
 class MixedTable(NamedTuple):
@@ -45,7 +46,8 @@ def make_mixed_clusters(n_samples: int = 100, *, random_state=None) -> MixedTabl
     >>> table.X.shape, table.log_density(table.X).shape
     ((200, 7), (200,))
     """
-    fixed, rng = np.random.RandomState(1), check_random_state(random_state)
+    rng = checked_generator(n_samples, random_state=random_state)
+    fixed = np.random.RandomState(1)
     shares = np.array([0.4, 0.3, 0.2, 0.1])
     centres = 3 * fixed.normal(size=(4, 3))
     factors = fixed.normal(size=(4, 3, 3))
@@ -96,7 +98,8 @@ def make_mixed_chain(n_samples: int = 100, *, random_state=None) -> MixedTable:
     >>> make_mixed_chain(200, random_state=0).whole
     (0, 1, 2, 3)
     """
-    fixed, rng = np.random.RandomState(2), check_random_state(random_state)
+    rng = checked_generator(n_samples, random_state=random_state)
+    fixed = np.random.RandomState(2)
     steps = fixed.dirichlet(np.full(4, 0.5), (4, 4))
     first = fixed.dirichlet(np.ones(4))
     centres, spreads = 2 * fixed.normal(size=(4, 4)), 0.3 + fixed.random_sample((4, 4))
@@ -142,7 +145,7 @@ def make_mixed_skewed(n_samples: int = 100, *, random_state=None) -> MixedTable:
     >>> bool((make_mixed_skewed(200, random_state=0).X[:, 1:3] > 0).all())
     True
     """
-    rng = check_random_state(random_state)
+    rng = checked_generator(n_samples, random_state=random_state)
     on = rng.random_sample(n_samples) < 0.35
     size = np.exp(rng.normal(on, 0.5))
     wait = rng.gamma(2.0 + 2.0 * on)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sklearn.utils import Bunch
 
-from .debd import cache_folder, check_digest
+from .downloads import data_homes, download_file
 from .idx import read_idx
 
 BASE_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -87,8 +87,7 @@ def fetch_mnist(
     """
     if subset not in FILES:
         raise ValueError(f"subset={subset!r} is not known; use one of {tuple(FILES)}.")
-    homes = [data_home, os.environ.get("SKPC_DATA"), cache_folder()]
-    folders = [Path(home).expanduser() / "mnist" for home in homes if home]
+    folders = [home / "mnist" for home in data_homes(data_home)]
     folder = next((f for f in folders if all((f / n).is_file() for n in FILES[subset])), None)
     if folder is None:
         if not download_if_missing:
@@ -112,22 +111,8 @@ def fetch_mnist(
 
 def download(name, folder):
     """Download one file, check it and put it into the folder at once."""
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError(
-            "Downloading MNIST needs pooch; install it with `pip install skpc[datasets]`, or name "
-            "a folder that has its files in SKPC_DATA."
-        ) from error
-
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as scratch:
-        path, url = Path(scratch) / name, f"{BASE_URL}{name}"
-        try:
-            pooch.HTTPDownloader()(url, str(path), None)
-        except OSError as error:
-            raise OSError(
-                f"Could not download {url} ({error}); try again, or put the file into {folder}."
-            ) from error
-        check_digest(path, DIGESTS[name], url)
+        path = Path(scratch) / name
+        download_file(BASE_URL + name, path, DIGESTS[name], folder)
         path.replace(folder / name)

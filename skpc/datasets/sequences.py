@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..utils.numbers import is_whole
+
 
 def chunk_tokens(tokens, length, *, remainder="drop"):
     """Cut a long sequence of tokens, or several, into rows of one length.
@@ -39,7 +41,7 @@ def chunk_tokens(tokens, length, *, remainder="drop"):
     """
     if remainder not in ("drop", "missing"):
         raise ValueError(f"remainder={remainder!r} is not known; use 'drop' or 'missing'.")
-    if not isinstance(length, int | np.integer) or isinstance(length, bool) or length < 1:
+    if not is_whole(length, 1):
         raise ValueError(f"length={length!r} must be an integer of at least 1.")
     several = isinstance(tokens, list | tuple) and any(np.ndim(part) for part in tokens)
     rows = []
@@ -50,7 +52,9 @@ def chunk_tokens(tokens, length, *, remainder="drop"):
                 f"tokens holds a sequence of dtype {part.dtype} and shape {part.shape}; one axis "
                 "of integers of at least 0 is needed."
             )
-        if part.size and part.min() < 0:
+        if not part.size:
+            continue  # an empty list is one of floats
+        if part.min() < 0:
             place = int(np.argmax(part < 0))
             raise ValueError(
                 f"tokens holds {part[place]}, at place {place} of a sequence; tokens are integers "
@@ -59,4 +63,6 @@ def chunk_tokens(tokens, length, *, remainder="drop"):
         if remainder == "missing":
             part = np.append(part.astype(np.float64), np.full(-part.size % length, np.nan))
         rows.append(part[: part.size // length * length].reshape(-1, length))
-    return np.concatenate(rows) if rows else np.zeros((0, length), dtype=np.int64)
+    if not rows:
+        return np.zeros((0, length), dtype=np.int64 if remainder == "drop" else np.float64)
+    return np.concatenate(rows)

@@ -344,8 +344,8 @@ def load_synthetic(name: str, train_fraction: float = 1.0, random_state=0) -> Bu
     )
 
 
-def checked_generator(n_samples, noise, random_state):
-    """Check the arguments that all generators share; return the RandomState to draw from."""
+def checked_generator(n_samples, noise=0.0, random_state=None):
+    """Check the arguments that generators share; return the RandomState to draw from."""
     check_scalar(n_samples, "n_samples", Integral, min_val=1)
     check_scalar(noise, "noise", Real, min_val=0)
     return check_random_state(random_state)

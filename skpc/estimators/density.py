@@ -177,8 +177,9 @@ class PCDensityEstimator(
     random_state : int, RandomState instance or None, default=None
         Start values, the order of the rows, the held-out share, and samples.
     verbose : int, default=0
-        1 prints a line an epoch. In scikit-learn 1.9 and newer ``set_callbacks`` takes
-        scikit-learn's own progress bars and monitors.
+        1 prints a line when a circuit is to be drawn, its size, and a line an epoch. In
+        scikit-learn 1.9 and newer ``set_callbacks`` takes scikit-learn's own progress bars and
+        monitors.
 
     Attributes
     ----------

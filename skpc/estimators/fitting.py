@@ -45,6 +45,8 @@ FLOAT64_WORK = 2e7
 #: Most rows that are encoded for a structure to learn from: 0.8 MB a column in float64. Tables
 #: that need no encoding are seen whole.
 STRUCTURE_ROWS = 100_000
+#: Most cells that are encoded once, in 16 MB, and not batch by batch again in every epoch.
+FEW_CELLS = 1 << 21
 #: Most rows that are looked through for equal ones.
 MERGED_ROWS = 1 << 13
 #: Most rows that the distributions of single columns are taken from.
@@ -233,10 +235,13 @@ def draw_model(
         most = len(X) if encoder.passes_through(X) else STRUCTURE_ROWS
         rows, row_weight = some_rows(X, weight, most, rng)
         rows = encoder.transform(rows)
-        if structure.learns_parameters:
+        name = type(structure).__name__
+        if estimator.verbose:
+            print(f"{name}: drawing a circuit from {len(rows)} rows of {rows.shape[1]} columns")
+        if structure.reads_numbers:
             rows = encoder.within_reach(rows)
         # Threads would share out products of small matrices, and round them differently.
-        with library_threads(1 if structure.learns_parameters else estimator.n_jobs):
+        with library_threads(1 if structure.reads_numbers else estimator.n_jobs):
             circuit = structure.build(
                 rows,
                 encoder.distributions,
@@ -246,6 +251,8 @@ def draw_model(
             )
         solver.check_circuit(circuit)
     program = Program(circuit)
+    if estimator.verbose and not by_hand:
+        print(f"{name}: {program.n_weights} weights, {sum(program.family_units)} leaves")
     dtype = _dtype(estimator.dtype, program, max(len(X), rows_to_come))
     device = resolve_device(estimator.device, program)
     products = PRODUCTS.get(estimator.dtype)
@@ -443,7 +450,9 @@ def _split(estimator, table, encoder, rng):
 
 
 def _source(X, weight, encoder, index):
-    source = ArraySource(X, weight, encoder.transform, index)
+    few = X.shape[0] * X.shape[1] <= FEW_CELLS
+    rows, encode = (encoder.transform(X[:]), None) if few else (X, encoder.transform)
+    source = ArraySource(rows, weight, encode, index)
     total = 0.0
     for part in chunks(source.n_rows):
         rows = part if index is None else index[part]

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 
-import numpy as np
 from sklearn.base import BaseEstimator
+
+from ..utils.numbers import is_whole
 
 
 class Structure(BaseEstimator, ABC):
-    """A recipe that turns data into a circuit without parameters.
+    """A recipe that turns data into a circuit.
 
     A subclass takes ``n_components=None`` among its parameters and builds with
     ``self.resolve_n_components(n_components)``.
@@ -24,6 +25,15 @@ class Structure(BaseEstimator, ABC):
     def shares_columns(self) -> bool:
         """Whether columns share leaves, so that all must be encoded alike."""
         return False
+
+    @property
+    def reads_numbers(self) -> bool:
+        """Whether the circuit depends on how large numbers are, not on their order alone.
+
+        Cells far out are then drawn in before `build` sees them, and linear algebra keeps to one
+        thread, for several round differently.
+        """
+        return self.learns_parameters
 
     @abstractmethod
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
@@ -73,9 +83,3 @@ class Structure(BaseEstimator, ABC):
         if not is_whole(number, 1):
             raise ValueError(f"n_components={number!r} must be an integer of at least 1.")
         return int(number)
-
-
-def is_whole(number, smallest):
-    """Whether this is a whole number, not a truth value, of at least `smallest`."""
-    whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
-    return whole and number >= smallest

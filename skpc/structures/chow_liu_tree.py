@@ -6,6 +6,7 @@ from ..circuit import Circuit, Input, Node, Product, Sum
 from ..distributions import Indicator
 from .base import Structure
 from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
+from .column_codes import check_n_bins
 from .mutual_information import pairwise_mutual_information
 
 
@@ -39,6 +40,9 @@ class CLTree(Structure):
     def __init__(self, n_bins="auto"):
         self.n_bins = n_bins
 
+    def check(self):
+        check_n_bins(self.n_bins)
+
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Learn the tree and make its circuit.
 
@@ -57,6 +61,7 @@ class CLTree(Structure):
         -------
         Circuit
         """
+        self.check()
         n_states = [family.n_states for family in distributions]
         finite = [variable for variable, states in enumerate(n_states) if states is not None]
         if not finite:
@@ -67,46 +72,50 @@ class CLTree(Structure):
         information = pairwise_mutual_information(
             X, n_states, sample_weight=sample_weight, n_bins=self.n_bins
         )
-        factors: dict[int, list[Node]] = {
-            v: [Input(v, Indicator(n_states[v]), n_states[v])] for v in finite
-        }
+        leaves: list[list[Node]] = [[indicators(v, n_states[v])] for v in finite]
         for variable, states in enumerate(n_states):
             if states is None:
-                told_by = finite[int(np.argmax(information[variable, finite]))]
-                leaf = Input(variable, distributions[variable], n_states[told_by])
-                factors[told_by].append(leaf)
+                place = int(np.argmax(information[variable, finite]))
+                units = n_states[finite[place]]
+                leaves[place].append(Input(variable, distributions[variable], units))
         edges = maximum_spanning_tree(information[np.ix_(finite, finite)])
-        parents, order = rooted_tree(edges, tree_centre(edges))
-        root = tree_root(finite, n_states, parents, order, factors)
-        return Circuit(root, len(distributions))
+
+        def table(_node, above, vector):
+            return Sum([vector], n_states[finite[above]])
+
+        vector = tree_vector(edges, tree_centre(edges), leaves, table)
+        return Circuit(Sum([vector], 1), len(distributions))
 
 
-def tree_root(finite, n_states, parents, order, factors, table_of=None):
-    """The root of a tree of tables over finite columns.
+def indicators(variable, n_states):
+    """The leaf whose units know the states of a column, one each."""
+    return Input(variable, Indicator(n_states), n_states, mean=np.eye(n_states))
+
+
+def tree_vector(edges, root, leaves, transition):
+    """The vector at the root of a tree, each node of which is a product.
 
     Parameters
     ----------
-    finite : sequence of int
-        The columns that are nodes of the tree.
-    n_states : sequence of int or None
-        Of every column of the table.
-    parents, order : arrays of int
-        The tree, from `rooted_tree`, by places in `finite`.
-    factors : dict of int to list of Node
-        For every column of the tree: its indicators, and leaves of columns that depend on it.
-    table_of : callable, optional
-        From a column and the one above it, or None, to the weights of the sum between them.
+    edges : array of shape (n_nodes - 1, 2), int
+    root : int
+    leaves : sequence of lists of Node
+        What stands at every node: its factors but for those of the nodes below.
+    transition : callable
+        From a node, the node above it, and the vector of the first, to a factor of the second.
 
     Returns
     -------
-    Sum
+    Node
     """
-    for node in order[::-1]:
-        parts = factors[finite[node]]
-        vector = parts[0] if len(parts) == 1 else Product(parts)
-        above = None if parents[node] < 0 else finite[parents[node]]
-        table = None if table_of is None else table_of(finite[node], above)
-        if above is None:
-            return Sum([vector], 1, weights=table)
-        factors[above].append(Sum([vector], n_states[above], weights=table))
-    raise ValueError("edges have no root; a tree is needed.")
+    parents, order = rooted_tree(edges, root)
+    factors = [list(parts) for parts in leaves]
+
+    def vector_of(node):
+        parts = factors[node]
+        return parts[0] if len(parts) == 1 else Product(parts)
+
+    for node in order[:0:-1]:
+        above = parents[node]
+        factors[above].append(transition(node, above, vector_of(node)))
+    return vector_of(root)

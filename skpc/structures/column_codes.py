@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..utils.numbers import is_whole
+
 # Pairs of 1000 columns in 8 bins are counted over 20 000 rows in about ten seconds on two cores.
 BINNED_STATES = 8000
 
@@ -61,12 +63,17 @@ def default_n_bins(total_weight, n_columns):
     return max(2, min(by_rows, by_columns))
 
 
+def check_n_bins(n_bins):
+    """Raise ValueError unless this is a number of bins, or "auto"."""
+    if not (is_whole(n_bins, 2) or (isinstance(n_bins, str) and n_bins == "auto")):
+        raise ValueError(f"n_bins={n_bins!r} must be 'auto' or an integer of at least 2.")
+
+
 def resolve_n_bins(n_bins, total_weight, n_states):
     """An explicit number of bins, checked, or the default one."""
-    if isinstance(n_bins, str) and n_bins == "auto":
+    check_n_bins(n_bins)
+    if isinstance(n_bins, str):
         return default_n_bins(total_weight, sum(states is None for states in n_states))
-    if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 2):
-        raise ValueError(f"n_bins={n_bins!r} must be 'auto' or an integer of at least 2.")
     return n_bins
 
 

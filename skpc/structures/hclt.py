@@ -3,10 +3,12 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..circuit import Circuit, Product, Sum
-from .base import Structure, is_whole
-from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
-from .column_codes import check_weight
+from ..circuit import Circuit, Sum
+from ..utils.numbers import is_whole
+from .base import Structure
+from .chow_liu import maximum_spanning_tree, tree_centre
+from .chow_liu_tree import tree_vector
+from .column_codes import check_n_bins, check_weight
 from .groups import gather, gaussian_columns, group_leaf
 from .mutual_information import affordable_rows, pairwise_mutual_information
 from .row_sample import stratified_row_sample
@@ -75,14 +77,14 @@ class HCLT(Structure):
 
     def check(self):
         super().check()
-        if not (self.n_bins == "auto" or is_whole(self.n_bins, 2)):
-            raise ValueError(f"n_bins={self.n_bins!r} must be 'auto' or an integer of at least 2.")
+        check_n_bins(self.n_bins)
         if not (self.max_rows is None or self.max_rows == "auto" or is_whole(self.max_rows, 1)):
             raise ValueError(
                 f"max_rows={self.max_rows!r} must be 'auto', None or an integer of at least 1."
             )
         if self.input_sum not in (True, False):
             raise ValueError(f"input_sum={self.input_sum!r} must be True or False.")
+        _column_groups(self.groups)
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Learn the tree and make its circuit.
@@ -104,9 +106,11 @@ class HCLT(Structure):
         -------
         Circuit
         """
+        self.check()
         n_components = self.resolve_n_components(n_components)
-        groups = [(variable,) for variable in range(len(distributions))]
-        groups = gather(groups, _checked_groups(self.groups or [], distributions))
+        wanted = _column_groups(self.groups)
+        _check_continuous(wanted, distributions)
+        groups = gather([(variable,) for variable in range(len(distributions))], wanted)
         edges = self.learn_tree(X, distributions, sample_weight, random_state, groups)
         return tree_circuit(edges, groups, distributions, n_components, self.input_sum)
 
@@ -127,8 +131,7 @@ class HCLT(Structure):
             Edges.
         """
         self.check()
-        # Counts are binned like other numbers.
-        n_states = [None if family.ordered else family.n_states for family in distributions]
+        n_states = counted_states(distributions)
         if self.max_rows == "auto":
             max_rows = affordable_rows(n_states, self.n_bins)
         elif self.max_rows is None:
@@ -152,6 +155,11 @@ class HCLT(Structure):
             information = np.stack([rows[:, group].max(axis=1) for group in first], axis=1)
             np.fill_diagonal(information, 0)
         return maximum_spanning_tree(information)
+
+
+def counted_states(distributions):
+    """States by which every column is counted, None for one in bins: numbers, whole ones too."""
+    return [None if family.ordered else family.n_states for family in distributions]
 
 
 def tree_circuit(edges, groups, distributions, n_components, input_sum=False):
@@ -190,31 +198,36 @@ def tree_node(edges, groups, distributions, n_components, input_sum=False):
     -------
     Node
     """
-    parents, order = rooted_tree(edges, tree_centre(edges))
-    factors = [[group_leaf(group, distributions, n_components)] for group in groups]
+    leaves = [[group_leaf(group, distributions, n_components)] for group in groups]
     if input_sum:
-        factors = [[Sum([leaf], n_components)] for (leaf,) in factors]
-    for node in order[::-1]:
-        parts = factors[node]
-        vector = parts[0] if len(parts) == 1 else Product(parts)
-        if parents[node] < 0:
-            return vector
-        factors[parents[node]].append(Sum([vector], n_components))
-    raise ValueError("edges have no root; a tree is needed.")
+        leaves = [[Sum([leaf], n_components)] for (leaf,) in leaves]
+
+    def transition(_node, _above, vector):
+        return Sum([vector], n_components)
+
+    return tree_vector(edges, tree_centre(edges), leaves, transition)
 
 
-def _checked_groups(groups, distributions):
-    if not all(np.iterable(group) for group in groups):
-        raise ValueError(f"groups={groups!r} must be a list of lists of column numbers.")
+def _column_groups(groups):
+    """The setting ``groups`` as tuples of columns; raises ValueError if it names no groups."""
+    if groups is None:
+        return []
+    if not (np.iterable(groups) and all(np.iterable(group) for group in groups)) or not all(
+        is_whole(variable, 0) for group in groups for variable in group
+    ):
+        raise ValueError(f"groups={groups!r} must be None or a list of lists of column numbers.")
     groups = [tuple(sorted(int(variable) for variable in group)) for group in groups]
-    named = [variable for group in groups for variable in group]
+    if len({v for group in groups for v in group}) < sum(map(len, groups)):
+        raise ValueError(f"groups={groups!r} names a column twice; leave it in one group.")
+    return groups
+
+
+def _check_continuous(groups, distributions):
+    """Raise ValueError if a group names a column that is not continuous."""
     continuous = gaussian_columns(distributions)
-    for variable in named:
+    for variable in (variable for group in groups for variable in group):
         if variable not in continuous:
             raise ValueError(
                 f"groups={groups!r} names column {variable}, which is not continuous or not there; "
                 f"the continuous columns are {list(continuous)}."
             )
-    if len(set(named)) < len(named):
-        raise ValueError(f"groups={groups!r} names a column twice.")
-    return groups

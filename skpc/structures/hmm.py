@@ -46,14 +46,14 @@ class HMM(Structure):
         self.n_components = n_components
         self.homogeneous = homogeneous
 
-    @property
-    def shares_columns(self):
-        return bool(self.homogeneous)
-
     def check(self):
         super().check()
         if self.homogeneous not in (True, False):
             raise ValueError(f"homogeneous={self.homogeneous!r} must be True or False.")
+
+    @property
+    def shares_columns(self):
+        return bool(self.homogeneous)
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Make the circuit; the rows are not looked at.

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..circuit import Circuit, Input, Node, Product, Sum
-from ..distributions import Categorical, Indicator
-from .base import Structure, is_whole
-from .chow_liu import maximum_spanning_tree, rooted_tree, tree_centre
-from .chow_liu_tree import tree_root
-from .column_codes import check_weight, encode_column, resolve_n_bins
+from ..distributions import Categorical
+from ..utils.numbers import is_number, is_whole
+from .base import Structure
+from .chow_liu import maximum_spanning_tree, tree_centre
+from .chow_liu_tree import indicators, tree_vector
+from .column_codes import check_n_bins, check_weight, encode_column, resolve_n_bins
 from .independence import independent_groups
 from .mutual_information import coded_information
 from .row_clusters import two_clusters
@@ -92,14 +93,17 @@ class LearnSPN(Structure):
             raise ValueError(
                 f"min_rows={self.min_rows!r} must be 'auto' or an integer of at least 1."
             )
-        if not 0 < self.significance < 1:
-            raise ValueError(f"significance={self.significance!r} must lie between 0 and 1.")
+        if not (is_number(self.significance) and 0 < self.significance < 1):
+            raise ValueError(
+                f"significance={self.significance!r} must be a number between 0 and 1."
+            )
         if self.leaves not in LEAVES:
             raise ValueError(f"leaves={self.leaves!r} is not known; use one of {LEAVES}.")
-        if not (self.n_bins == "auto" or is_whole(self.n_bins, 2)):
-            raise ValueError(f"n_bins={self.n_bins!r} must be 'auto' or an integer of at least 2.")
-        if not 0 < self.pseudocount < np.inf:
-            raise ValueError(f"pseudocount={self.pseudocount!r} must be positive and finite.")
+        check_n_bins(self.n_bins)
+        if not (is_number(self.pseudocount) and 0 < self.pseudocount < np.inf):
+            raise ValueError(
+                f"pseudocount={self.pseudocount!r} must be a positive and finite number."
+            )
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Learn the circuit with its parameters.
@@ -345,25 +349,22 @@ class SplitTable:
         where = {variable: place for place, variable in enumerate(region.variables)}
         places = [where[variable] for variable in finite]
         edges = maximum_spanning_tree(information[np.ix_(places, places)])
-        parents, order = rooted_tree(edges, tree_centre(edges))
-        factors = {variable: [self.indicator(variable)] for variable in finite}
-        for variable in region.variables:
-            if variable not in factors:
-                told_by = finite[int(np.argmax(information[where[variable], places]))]
-                states = codes[where[told_by]][:, None] == np.arange(self.n_states[told_by])
-                factors[told_by] += self.inputs(region.rows, [variable], weight[:, None] * states)
+        leaves = [[self.indicator(variable)] for variable in finite]
+        for variable in np.setdiff1d(region.variables, finite):
+            told_by = int(np.argmax(information[where[variable], places]))
+            states = codes[places[told_by]][:, None] == np.arange(self.n_states[finite[told_by]])
+            leaves[told_by] += self.inputs(region.rows, [variable], weight[:, None] * states)
 
-        def table_of(variable, above):
-            column = codes[where[variable]]
-            return self.table(
-                column,
-                variable,
-                None if above is None else codes[where[above]],
-                1 if above is None else self.n_states[above],
-                weight,
-            )
+        def table_below(node, above, vector):
+            n_above = self.n_states[finite[above]]
+            given = codes[places[above]]
+            table = self.table(codes[places[node]], finite[node], given, n_above, weight)
+            return Sum([vector], n_above, weights=table)
 
-        return tree_root(finite, self.n_states, parents, order, factors, table_of)
+        root = tree_centre(edges)
+        vector = tree_vector(edges, root, leaves, table_below)
+        table = self.table(codes[places[root]], finite[root], None, 1, weight)
+        return Sum([vector], 1, weights=table)
 
     def table(self, column, variable, above, n_above, weight):
         """Probabilities of the states of a column given those above, (n_above, n_states)."""
@@ -384,6 +385,5 @@ class SplitTable:
     def indicator(self, variable):
         """The leaf that knows the states of a column: one for all trees."""
         if variable not in self.indicators:
-            n = self.n_states[variable]
-            self.indicators[variable] = Input(variable, Indicator(n), n, mean=np.eye(n))
+            self.indicators[variable] = indicators(variable, self.n_states[variable])
         return self.indicators[variable]

@@ -40,6 +40,10 @@ class MixedStructures(Structure):
     def shares_columns(self):
         return any(member.shares_columns for member in self._members())
 
+    @property
+    def reads_numbers(self):
+        return any(member.reads_numbers for member in self._members())
+
     def check(self):
         super().check()
         self._members()

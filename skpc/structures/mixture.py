@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..circuit import Circuit, Product, Sum
-from .base import Structure, is_whole
+from ..utils.numbers import is_whole
+from .base import Structure
 from .groups import gather, gaussian_columns, group_leaf
 
 COVARIANCES = ("full", "factor", "diag")
@@ -64,7 +65,6 @@ class Mixture(Structure):
         self.n_factors = n_factors
 
     def check(self):
-        super().check()
         if self.covariance not in COVARIANCES:
             raise ValueError(
                 f"covariance={self.covariance!r} is not known; use one of {COVARIANCES}."
@@ -75,6 +75,13 @@ class Mixture(Structure):
             )
         if not is_whole(self.depth, 1):
             raise ValueError(f"depth={self.depth!r} must be an integer of at least 1.")
+        super().check()
+
+    def resolve_n_components(self, n_components):
+        """The number of components, as in `Structure`, checked to fit the depth."""
+        n_components = super().resolve_n_components(n_components)
+        sum_sizes(n_components, self.depth)
+        return n_components
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Make the circuit; the rows are not looked at.
@@ -114,24 +121,46 @@ class Mixture(Structure):
 def sum_sizes(n_components, depth):
     """Units of every sum from the components to the root.
 
+    Raises
+    ------
+    ValueError
+        If the number of components is no product of so many numbers of at least 2.
+
     Examples
     --------
-    >>> sum_sizes(8, 1), sum_sizes(8, 2), sum_sizes(8, 3)
-    ([1], [2, 1], [4, 2, 1])
+    >>> sum_sizes(8, 1), sum_sizes(8, 2), sum_sizes(8, 3), sum_sizes(28, 3)
+    ([1], [2, 1], [4, 2, 1], [4, 2, 1])
     """
-    factors = []
-    rest = n_components
-    for left in range(depth, 0, -1):
-        # The smallest factor that is not below the root of what is left, but for the last.
+    if depth > 1 and count_primes(n_components) < depth:
+        raise ValueError(
+            f"depth={depth} needs n_components to be a product of {depth} numbers of at least 2, "
+            f"which {n_components} is not; take a power of 2 from {2**depth} on, or depth=1."
+        )
+    factors, rest = [], n_components
+    for left in range(depth, 1, -1):
+        # The factor next to the root of what is left, of those that leave enough for the others.
         target = rest ** (1 / left)
-        choices = [f for f in range(2, rest + 1) if rest % f == 0] if left > 1 else [rest]
-        choices = [f for f in choices if rest // f >= 2 ** (left - 1)]
-        if not choices or (depth > 1 and choices[0] < 2):
-            raise ValueError(
-                f"depth={depth} needs n_components to be a product of {depth} numbers of at least "
-                f"2, which {n_components} is not."
-            )
+        choices = [
+            f for f in range(2, rest) if rest % f == 0 and count_primes(rest // f) >= left - 1
+        ]
         factors.append(min(choices, key=lambda f: (round(abs(np.log(f / target)), 9), f)))
         rest //= factors[-1]
-    # factors[0] is that of the root.
-    return np.cumprod([1, *factors[:-1]])[::-1].tolist()
+    return np.cumprod([1, *factors])[::-1].tolist()
+
+
+def count_primes(number):
+    """How many primes a number is the product of.
+
+    Examples
+    --------
+    >>> count_primes(1), count_primes(7), count_primes(28)
+    (0, 1, 3)
+    """
+    count, factor = 0, 2
+    while number > 1:
+        if number % factor:
+            factor += 1
+        else:
+            number //= factor
+            count += 1
+    return count

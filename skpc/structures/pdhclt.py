@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .base import Structure
-from .hclt import HCLT, tree_node
+from .hclt import HCLT, counted_states, tree_node
 from .mutual_information import affordable_rows
 from .poon_domingos import box_regions, resolve_delta
 from .region_graph import check_counts, check_product, region_circuit
@@ -88,9 +88,9 @@ class PDHCLT(Structure):
         check_counts(self, optional=["max_partitions"])
         check_product(self.product)
         if self.shape is not None:
-            check_axes("shape", self.shape, 3)
+            check_axes("shape", self.shape)
         if not isinstance(self.chunk, str):
-            check_axes("chunk", self.chunk, 3)
+            check_axes("chunk", self.chunk)
         elif self.chunk != "auto":
             raise ValueError(f"chunk={self.chunk!r} must be 'auto', an integer or a tuple of them.")
         self._tree().check()
@@ -123,7 +123,7 @@ class PDHCLT(Structure):
         self.check()
         n_components = self.resolve_n_components(n_components)
         random_state = check_random_state(random_state)
-        shape = resolve_shape(self.shape, len(distributions), 3)
+        shape = resolve_shape(self.shape, len(distributions))
         chunk = auto_chunk(shape) if isinstance(self.chunk, str) else self.chunk
         delta = resolve_delta(chunk, shape, "chunk")
         root = box_regions(shape, delta, self.max_partitions, random_state)
@@ -134,7 +134,7 @@ class PDHCLT(Structure):
             families = [distributions[variable] for variable in variables]
             if self.max_rows == "auto":
                 # All chunks together take as long as one tree may.
-                rows = affordable_rows([family.n_states for family in families], self.n_bins)
+                rows = affordable_rows(counted_states(families), self.n_bins)
                 tree.max_rows = max(FEWEST_ROWS, rows // n_chunks)
             edges = tree.learn_tree(X[:, variables], families, sample_weight, random_state)
             groups = [(variable,) for variable in variables]

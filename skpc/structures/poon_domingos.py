@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .base import Structure, is_whole
+from ..utils.numbers import is_whole
+from .base import Structure
 from .region_graph import Region, check_counts, check_product, factorised_leaf, region_circuit
 from .shapes import check_axes, resolve_shape
 
@@ -39,8 +40,8 @@ class PD(Structure):
 
     Notes
     -----
-    In cells of many columns units differ by more than float32 can hold; give the estimator
-    ``dtype="float64"`` then (see doc/structures.md).
+    In cells of many columns units differ by more than float32 can hold. Such rows are computed
+    again in float64; ``dtype="float64"`` computes them once (see doc/structures.md).
 
     A line of n pieces has n (n + 1) / 2 boxes, an image of m x n pieces as many as both numbers
     multiplied.
@@ -79,9 +80,9 @@ class PD(Structure):
         check_counts(self, optional=["max_partitions", "n_leaf_units"])
         check_product(self.product)
         if self.shape is not None:
-            check_axes("shape", self.shape, 3)
+            check_axes("shape", self.shape)
         if not isinstance(self.delta, str):
-            check_axes("delta", self.delta, 3)
+            check_axes("delta", self.delta)
         elif self.delta != "auto":
             raise ValueError(f"delta={self.delta!r} must be 'auto', an integer or a tuple of them.")
 
@@ -111,7 +112,7 @@ class PD(Structure):
         """
         self.check()
         n_components = self.resolve_n_components(n_components)
-        shape = resolve_shape(self.shape, len(distributions), 3)
+        shape = resolve_shape(self.shape, len(distributions))
         delta = resolve_delta(self.delta, shape)
         root = box_regions(shape, delta, self.max_partitions, check_random_state(random_state))
         leaf = factorised_leaf(distributions, self.n_leaf_units or n_components)

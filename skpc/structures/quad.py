@@ -10,7 +10,7 @@ KINDS = ("graph", "tree")
 
 
 class Quad(Structure):
-    """An image cut into quarters, these into quarters, down to single pixels [1]_.
+    """An image cut into quarters, these into quarters, down to single pixels [1]_ [2]_.
 
     Images may have any height and width; halves of odd sizes differ by one. A quad tree joins the
     four quarters at once. A quad graph mixes two ways to join them: rows first, and columns first,
@@ -63,7 +63,7 @@ class Quad(Structure):
         if self.kind not in KINDS:
             raise ValueError(f"kind={self.kind!r} is not known; use one of {KINDS}.")
         if self.shape is not None:
-            check_axes("shape", self.shape, 3)
+            check_axes("shape", self.shape)
 
     def build(self, X, distributions, *, n_components, sample_weight=None, random_state=None):
         """Make the circuit; the rows are not looked at.
@@ -89,7 +89,7 @@ class Quad(Structure):
         """
         self.check()
         n_components = self.resolve_n_components(n_components)
-        shape = resolve_shape(self.shape, len(distributions), 3)
+        shape = resolve_shape(self.shape, len(distributions))
         shape = (1,) * (3 - len(shape)) + shape
         leaf = factorised_leaf(distributions, self.n_leaf_units or n_components)
         root = quad_regions(shape, self.kind)

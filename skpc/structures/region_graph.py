@@ -5,7 +5,7 @@ from typing import Any
 
 from ..circuit import Circuit, Input, Node, Product, Sum
 from ..circuit.nodes import topological_order
-from .base import is_whole
+from ..utils.numbers import is_whole
 
 PRODUCTS = ("elementwise", "kronecker")
 

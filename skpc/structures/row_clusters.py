@@ -47,8 +47,9 @@ def two_clusters(part, weight, priors, n_iter=20, pseudocount=1.0, tol=1e-3):
 
 def _leading_side(part, weight, n_iter=20):
     """On which side of the mean every row lies along the direction of largest variance."""
-    scaled = part.statistics - np.average(part.statistics, axis=0, weights=weight)
-    if part.present is not None:
+    if part.present is None:
+        scaled = part.statistics - np.average(part.statistics, axis=0, weights=weight)
+    else:
         seen = np.concatenate(
             [
                 np.repeat(part.present[:, kind.columns], kind.family.n_statistics, axis=1)

@@ -5,20 +5,21 @@ import warnings
 
 import numpy as np
 
-from .base import is_whole
+from ..utils.numbers import is_whole
 
 #: Square numbers of columns from here on look like images: 8 x 8 are scikit-learn's digits.
 LEAST_IMAGE = 64
+#: Lines, images, and volumes or images with channels.
+MOST_AXES = 3
 
 
-def resolve_shape(shape, n_variables, most_axes):
+def resolve_shape(shape, n_variables):
     """The shape in which the columns lie, in C order; a line where none is given.
 
     Parameters
     ----------
     shape : None, int, or sequence of int
     n_variables : int
-    most_axes : int
 
     Returns
     -------
@@ -36,7 +37,7 @@ def resolve_shape(shape, n_variables, most_axes):
 
     Examples
     --------
-    >>> resolve_shape((2, 3), 6, 2), resolve_shape(None, 6, 2)
+    >>> resolve_shape((2, 3), 6), resolve_shape(None, 6)
     ((2, 3), (6,))
     """
     if shape is None:
@@ -48,7 +49,7 @@ def resolve_shape(shape, n_variables, most_axes):
                 stacklevel=3,
             )
         return (n_variables,)
-    sizes = check_axes("shape", shape, most_axes)
+    sizes = check_axes("shape", shape)
     if math.prod(sizes) != n_variables:
         raise ValueError(
             f"shape={shape!r} has {math.prod(sizes)} cells, but there are {n_variables} columns; "
@@ -57,17 +58,17 @@ def resolve_shape(shape, n_variables, most_axes):
     return sizes
 
 
-def check_axes(name, sizes, most_axes):
+def check_axes(name, sizes):
     """An argument with a size an axis, as a tuple.
 
     Raises
     ------
     ValueError
-        If it has no axis, more than `most_axes`, or sizes that are not positive integers.
+        If it has no axis, more than three, or sizes that are not positive integers.
     """
     found = (sizes,) if np.ndim(sizes) == 0 else tuple(sizes)
-    if not 1 <= len(found) <= most_axes or not all(is_whole(size, 1) for size in found):
+    if not 1 <= len(found) <= MOST_AXES or not all(is_whole(size, 1) for size in found):
         raise ValueError(
-            f"{name}={sizes!r} must be 1 to {most_axes} integers of at least 1, one an axis."
+            f"{name}={sizes!r} must be 1 to {MOST_AXES} integers of at least 1, one an axis."
         )
     return tuple(int(size) for size in found)

@@ -95,6 +95,44 @@ def test_a_unit_that_lags_and_catches_up(make, tiny, depth):
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("tiny", [30, 60, 200])
+def test_where_logarithms_take_long_float64_goes_first(make, tiny, slow_rows, monkeypatch):
+    """What float64 cannot hold either is still computed in logarithms."""
+    monkeypatch.setattr(log_domain, "LONG", 0)
+    leaves, weights = crossed([(0, tiny), (0, tiny), (tiny, 0), (tiny, 0)])
+    parameters = Parameters.uniform(Program(Circuit(Sum(Product(leaves), weights=weights))))
+    assert_like_brute_force(make, parameters, np.ones((3, 4)))
+    assert bool(slow_rows) == (tiny == 200)
+    slow_rows.clear()
+    assert_like_brute_force(make, parameters, np.ones((3, 4)), np.float64)
+    assert bool(slow_rows) == (tiny == 200)
+
+
+@pytest.mark.parametrize("wanted", [("squares",), ("squares", "curvature")])
+def test_second_derivatives_where_logarithms_take_long(wanted, slow_rows, monkeypatch):
+    leaves, weights = crossed([(0, 60), (60, 0)])
+    parameters = Parameters.uniform(Program(Circuit(Sum(Product(leaves), weights=weights))))
+    X, weight = np.ones((3, 2)), np.array([1.0, 2.0, 0.5])
+    expected = NumbaBackend(parameters.program).statistics(parameters, X, weight, wanted)
+    assert sum(slow_rows) == len(X)
+    slow_rows.clear()
+    monkeypatch.setattr(log_domain, "LONG", 0)
+    actual = NumbaBackend(parameters.program).statistics(parameters, X, weight, wanted)
+    assert not slow_rows
+    assert actual.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-12)
+    for name, value in expected.extra.items():
+        np.testing.assert_allclose(actual.extra[name], value, rtol=1e-9, atol=1e-12)
+
+
+def test_logarithms_take_long_for_many_rows_weights_or_nodes():
+    program = reference.make("tree").program
+    few = log_domain.LONG // (4 * program.n_weights)
+    assert not log_domain.takes_long(program, few)
+    assert log_domain.takes_long(program, 5 * few)
+    wide = reference.chain(40, 200, lambda i, k: Input(i, Bernoulli(), k))
+    assert log_domain.takes_long(Program(wide), 1)
+
+
 @pytest.mark.parametrize("top", ["dense", "mixing", "kronecker"])
 @pytest.mark.parametrize("tiny", [10, 20, 30, 36, 38, 45, 80])
 def test_crossings_below_every_kind_of_sum(make, top, tiny):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skpc.datasets import DEBD_NAMES, debd, fetch_debd
+from skpc.datasets import DEBD_NAMES, debd, downloads, fetch_debd
 
 TEXTS = {"train": "0,1,1\n1,0,0\n", "valid": "1,1,1\n", "test": "0,0,0\n0,1,0\n1,0,1\n"}
 TABLES = {"train": [[0, 1, 1], [1, 0, 0]], "valid": [[1, 1, 1]]}
@@ -39,7 +39,7 @@ def cache(tmp_path, monkeypatch):
     """An empty cache in a temporary folder, and no SKPC_DATA: the real ones stay out of sight."""
     folder = tmp_path / "cache"
     monkeypatch.delenv("SKPC_DATA", raising=False)
-    monkeypatch.setattr(debd, "cache_folder", lambda: folder)
+    monkeypatch.setattr(downloads, "cache_folder", lambda: folder)
     return folder
 
 
@@ -143,9 +143,9 @@ def test_missing_set_without_download(tmp_path, cache, no_download, monkeypatch)
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="XDG folders are for Linux")
 def test_cache_folder(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert debd.cache_folder() == Path("/somewhere/skpc")
+    assert downloads.cache_folder() == Path("/somewhere/skpc")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert debd.cache_folder() == Path.home() / ".cache" / "skpc"
+    assert downloads.cache_folder() == Path.home() / ".cache" / "skpc"
 
 
 # Downloads -------------------------------------------------------------------------------------
@@ -195,14 +195,14 @@ def test_file_missing_on_the_server(server, cache):
 
 def test_another_process_was_quicker(server, cache, monkeypatch):
     folder = cache / "debd" / "nltcs"
-    check = debd.check_digest
+    check = downloads.check_digest
 
     def check_while_another_finishes(path, expected, url):
         check(path, expected, url)
         if not folder.exists():
             write_set(folder, valid="0,0,0\n")
 
-    monkeypatch.setattr(debd, "check_digest", check_while_another_finishes)
+    monkeypatch.setattr(downloads, "check_digest", check_while_another_finishes)
     assert fetch_debd("nltcs").valid.tolist() == [[0, 0, 0]]
 
 
@@ -251,4 +251,4 @@ def test_real_files(name):
     for split, n in zip(("train", "valid", "test"), n_rows, strict=True):
         assert dataset[split].shape == (n, n_columns)
         path = folder / f"{name}.{split}.data"
-        debd.check_digest(path, registry[f"{name}/{path.name}"], str(path))
+        downloads.check_digest(path, registry[f"{name}/{path.name}"], str(path))

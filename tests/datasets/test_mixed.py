@@ -25,6 +25,15 @@ def test_the_entropy_is_that_of_other_rows_and_seeds_decide(make):
     assert abs(difference) < 5 * spread
 
 
+@every_table
+@pytest.mark.parametrize("n_samples", [0, -1])
+def test_rows_are_at_least_one(make, n_samples):
+    with pytest.raises(ValueError, match=f"n_samples == {n_samples}, must be >= 1"):
+        make(n_samples)
+    with pytest.raises(TypeError, match="n_samples must be an instance of"):
+        make(1.5)
+
+
 def test_the_density_is_that_of_the_draws():
     """Expectations of p(x) / q(x) under q are one for any density q over the same cells."""
     table = make_mixed_skewed(40_000, random_state=0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skpc.datasets import fetch_mnist, mnist, read_idx
+from skpc.datasets import downloads, fetch_mnist, mnist, read_idx
 
 
 def idx(array, code):
@@ -32,7 +32,7 @@ def write_set(folder, n=3, n_labels=None, subset="test"):
 def cache(tmp_path, monkeypatch):
     """An empty cache in a temporary folder, and no SKPC_DATA."""
     monkeypatch.delenv("SKPC_DATA", raising=False)
-    monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -57,6 +57,7 @@ def test_idx_files_of_every_type(tmp_path, dtype, code):
         (lambda content: content[:6], "ends in its header, after 6 of 8 bytes"),
         (lambda content: b"", "is not an IDX file"),
         (lambda content: gzip.compress(content)[:-6], "is a damaged gzip file"),
+        (lambda content: gzip.compress(content)[:10] + b"\xff" * 30, "is a damaged gzip file"),
     ],
 )
 def test_damaged_idx_files(tmp_path, damage, message):
@@ -99,7 +100,7 @@ def test_download_is_checked(tmp_path, cache, monkeypatch):
     images = write_set(public)
     names = mnist.FILES["test"]
     digest = {n: "sha256:" + hashlib.sha256((public / n).read_bytes()).hexdigest() for n in names}
-    monkeypatch.setattr(mnist, "DIGESTS", digest)
+    monkeypatch.setattr(mnist, "DIGESTS", mnist.DIGESTS | digest)
     handler = functools.partial(QuietHandler, directory=str(public))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
@@ -109,7 +110,7 @@ def test_download_is_checked(tmp_path, cache, monkeypatch):
         try:
             np.testing.assert_array_equal(fetch_mnist("test").images, images)
             assert sorted(p.name for p in (cache / "mnist").iterdir()) == sorted(names)
-            monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "empty")
+            monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "empty")
             (public / names[1]).write_bytes(b"something else")
             with pytest.raises(OSError, match="has the checksum"):
                 fetch_mnist("test", data_home=tmp_path / "other")

@@ -11,12 +11,15 @@ def test_one_sequence():
     assert rows.dtype == np.uint16
     padded = chunk_tokens(tokens, 4, remainder="missing")
     np.testing.assert_array_equal(padded[2], [8, 9, np.nan, np.nan])
-    assert chunk_tokens([], 4).shape == (0, 4)
+    for remainder, dtype in (("drop", np.int64), ("missing", np.float64)):
+        empty = chunk_tokens([], 4, remainder=remainder)
+        assert (empty.shape, empty.dtype) == ((0, 4), dtype)
 
 
 def test_rows_do_not_cross_sequences():
     rows = chunk_tokens([[1, 2, 3], np.array([4, 5]), []], 2)
     np.testing.assert_array_equal(rows, [[1, 2], [4, 5]])
+    assert rows.dtype == np.int64
     assert chunk_tokens([[1, 2], [4, 5, 6]], 2, remainder="missing").shape == (3, 2)
 
 

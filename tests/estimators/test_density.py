@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_val_score
 from skpc import PCDensityEstimator, load
 from skpc.circuit import Circuit, Input, Parameters, Product, Sum
 from skpc.distributions import Bernoulli, Categorical
+from skpc.estimators import fitting
 from skpc.inference.sample import Sampler
 from skpc.solvers import Anemone
 from skpc.structures import HCLT
@@ -466,11 +467,22 @@ def test_clone_and_cross_validation(table):
 
 def test_output_line_an_epoch(table, capsys):
     make(max_iter=2, verbose=1, structure="hclt", n_init=2).fit(table)
-    lines = capsys.readouterr().out.splitlines()
+    drawn, size, *lines = capsys.readouterr().out.splitlines()
+    assert drawn == f"HCLT: drawing a circuit from 120 rows of {table.shape[1]} columns"
+    assert size.startswith("HCLT: ") and size.endswith(" leaves")
     starts = [f"HCLT, start {i} of 2, 120 rows, epoch {j}" for i in (1, 2) for j in (1, 2)]
     assert [line.rpartition(":")[0] for line in lines] == starts
     make(max_iter=2).fit(table)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_rows_are_the_same_encoded_once_and_batch_by_batch(kind, table, monkeypatch):
+    data = table if kind == "array" else mixed_frame(pytest.importorskip("pandas"))
+    once = make(early_stopping=True, batch_size=16).fit(data).score_samples(data)
+    monkeypatch.setattr(fitting, "FEW_CELLS", 0)
+    again = make(early_stopping=True, batch_size=16).fit(data).score_samples(data)
+    assert once.tobytes() == again.tobytes()
 
 
 def test_the_optional_libraries_are_never_loaded():

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skpc import PCDensityEstimator
 from skpc.distributions import Bernoulli, Gaussian
-from skpc.structures import CLTree
+from skpc.structures import CLTree, resolve_structure
 
 N = 6
 
@@ -84,6 +84,12 @@ def test_continuous_columns_depend_on_the_column_that_tells_most():
     model = PCDensityEstimator("cltree", random_state=0).fit(X)
     assert model.score(X) > -6
     assert set(np.unique(model.sample(50)[:, :6])) == {0, 1}
+
+
+@pytest.mark.parametrize("n_bins", [1, 2.0, True, "few", None])
+def test_bins_are_checked_before_the_rows_are_looked_at(n_bins):
+    with pytest.raises(ValueError, match="^n_bins=.* must be 'auto' or an integer of at least 2"):
+        resolve_structure(CLTree(n_bins=n_bins))
 
 
 def test_without_a_finite_column_it_names_the_way_out():

@@ -184,6 +184,8 @@ def test_columns_of_a_group_share_a_leaf():
         (0, 3): MultivariateGaussian(2), (1, 4): MultivariateGaussian(2), (2,): Bernoulli(),
     }  # fmt: skip
     assert len(circuit.sums) == 3
+    array = HCLT(groups=np.array([[3, 0], [1, 4]])).build(correlated(), FAMILIES, n_components=3)
+    assert describe(array.root) == describe(circuit.root)
 
 
 def test_the_tree_joins_the_groups_that_tell_most_of_each_other():
@@ -202,7 +204,9 @@ def test_one_group_of_all_columns_is_a_mixture():
 
 @pytest.mark.parametrize(("groups", "message"), [
     ([[0, 2]], "names column 2, which is not continuous"), ([[0, 9]], "names column 9"),
-    ([[0, 1], [1, 3]], "names a column twice"),
+    ([[0, 1], [1, 3]], "names a column twice"), (5, "must be None or a list of lists"),
+    ([[0], 1], "must be None or a list of lists"), ([[0, 1.5]], "must be None or a list of lists"),
+    ("01", "must be None or a list of lists"), ([["a"]], "must be None or a list of lists"),
 ])  # fmt: skip
 def test_groups_that_cannot_be(groups, message):
     with pytest.raises(ValueError, match=message):

@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 import skpc
 from skpc import PCDensityEstimator
 from skpc.backends.numba_cpu import NumbaBackend
-from skpc.circuit import Input, Parameters, Product, Program, Sum
+from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import (
     Bernoulli,
     Beta,
@@ -22,7 +22,7 @@ from skpc.distributions import (
     Poisson,
 )
 from skpc.solvers import Anemone
-from skpc.structures import CLTree, LearnSPN
+from skpc.structures import CLTree, LearnSPN, MixedStructures
 from tests import reference
 
 
@@ -229,11 +229,12 @@ def test_every_family(family, draw):
     assert found > alone + 0.3
 
 
-def test_a_wild_cell_does_not_stop_the_splitting():
+@pytest.mark.parametrize("structure", ["learnspn", MixedStructures(["learnspn"])])
+def test_a_wild_cell_does_not_stop_the_splitting(structure):
     X = np.random.default_rng(0).normal(size=(400, 3)) + 4 * blocks(400)[:, :3]
-    model = PCDensityEstimator("learnspn").fit(X)
+    model = PCDensityEstimator(structure, max_iter=2, random_state=0).fit(X)
     X[0, 0] = 1e12
-    wild = PCDensityEstimator("learnspn").fit(X)
+    wild = PCDensityEstimator(structure, max_iter=2, random_state=0).fit(X)
     assert len(wild.circuit_.sums) == len(model.circuit_.sums) > 0
 
 
@@ -275,9 +276,12 @@ def test_saved_and_pickled(tmp_path):
     X, _ = mixed()
     model = PCDensityEstimator(LearnSPN(min_rows=40), random_state=0).fit(X)
     model.save(tmp_path / "model")
-    for again in (skpc.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+    loaded, copied = skpc.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))
+    for again in (loaded, copied):
         np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
-        assert again.structure_.__class__ in (LearnSPN, type(model.circuit_))
+    # A file holds the circuit, and the recipe as a setting.
+    assert isinstance(loaded.structure_, Circuit)
+    assert repr(loaded.structure) == repr(copied.structure_) == "LearnSPN(min_rows=40)"
 
 
 def test_nodes_are_single_units_but_for_trees():
@@ -295,9 +299,11 @@ def test_nodes_are_single_units_but_for_trees():
         {"min_rows": 2.5},
         {"significance": 0},
         {"significance": 1.0},
+        {"significance": "low"},
         {"leaves": "trees"},
         {"n_bins": 1},
         {"pseudocount": 0.0},
+        {"pseudocount": None},
     ],
 )
 def test_settings_that_cannot_work(setting):

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
@@ -120,14 +122,25 @@ def test_columns_of_other_kinds_are_independent_within_a_component():
 
 
 @pytest.mark.parametrize(("n_components", "depth", "sizes"), [
-    (8, 1, [1]), (8, 2, [2, 1]), (8, 3, [4, 2, 1]), (7, 1, [1]), (30, 3, [6, 2, 1]), (1, 1, [1]),
+    (8, 1, [1]), (8, 2, [2, 1]), (8, 3, [4, 2, 1]), (7, 1, [1]), (30, 3, [6, 3, 1]), (1, 1, [1]),
+    (28, 3, [4, 2, 1]), (56, 4, [8, 4, 2, 1]),
 ])  # fmt: skip
 def test_sizes_of_consecutive_sums(n_components, depth, sizes):
-    found = sum_sizes(n_components, depth)
-    assert len(found) == depth
-    assert found[-1] == 1
-    if n_components != 30:
-        assert found == sizes
+    assert sum_sizes(n_components, depth) == sizes
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_every_product_of_so_many_numbers_has_sizes(depth):
+    products = {1}
+    for _ in range(depth):
+        products = {p * f for p in products for f in range(2, 100) if p * f < 200}
+    for n_components in products:
+        sizes = [n_components, *sum_sizes(n_components, depth)]
+        assert len(sizes) == depth + 1
+        assert all(below % above == 0 and below > above for below, above in pairwise(sizes))
+    for n_components in set(range(1, 200)) - products:
+        with pytest.raises(ValueError, match=f"which {n_components} is not"):
+            sum_sizes(n_components, depth)
 
 
 def test_consecutive_sums_are_the_mixture_of_their_path_products():
@@ -155,6 +168,7 @@ def test_consecutive_sums_are_the_mixture_of_their_path_products():
     ({"covariance": "tied"}, "covariance='tied' is not known"),
     ({"depth": 0}, "depth=0 must be an integer of at least 1"),
     ({"n_components": 0}, "n_components=0"),
+    ({"n_components": 7, "depth": 2}, "product of 2 numbers .* 7 is not"),
     ({"n_factors": 0}, "n_factors=0 must be 'auto' or an integer of at least 1"),
     ({"n_factors": 1.5}, "n_factors=1.5 must be"),
     ({"n_factors": None}, "n_factors=None must be"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skpc.circuit import Input, Sum
-from skpc.distributions import Bernoulli, Categorical
+from skpc.distributions import Bernoulli, Categorical, DiscretisedLogistic
 from skpc.structures import HCLT, PDHCLT, pdhclt
 from skpc.structures.pdhclt import auto_chunk
 
@@ -62,6 +62,17 @@ def test_chunks_share_the_rows_that_are_affordable(monkeypatch):
     build(PDHCLT(chunk=4), chains())
     build(PDHCLT(chunk=4, max_rows=50), chains())
     assert counted == [300] * 3 + [50] * 3
+
+
+def test_levels_of_pixels_are_affordable_as_bins(monkeypatch):
+    """Chunks are counted as trees are: ordered states in bins, not 256 by 256."""
+    asked = []
+    monkeypatch.setattr(
+        pdhclt, "affordable_rows", lambda n_states, n_bins: asked.append(n_states) or 900
+    )
+    families = [Categorical(256), DiscretisedLogistic(256)] * 2
+    PDHCLT(chunk=2).build(np.zeros((4, 4)), families, n_components=2)
+    assert asked == [[256, None]] * 2
 
 
 def test_one_chunk_is_a_hidden_chow_liu_tree():

@@ -11,7 +11,7 @@ from sklearn.base import clone
 import skpc
 from skpc import PCDensityEstimator
 from skpc.backends.numba_cpu import NumbaBackend
-from skpc.circuit import Input, Product, circuit_to_arrays
+from skpc.circuit import Input, Parameters, Product, Program, circuit_to_arrays
 from skpc.distributions import Bernoulli, Categorical, Gaussian
 from skpc.solvers import Anemone, SolverState
 from skpc.structures import (
@@ -49,6 +49,7 @@ MADE = {name: resolve_structure(name) for name in sorted(STRUCTURES)} | {
 }
 #: A square, which some structures need.
 N_COMPONENTS = 4
+FEWEST_COMPONENTS = {"mixture-deep": 4, "monarch_hmm": 4}
 #: Structures in which all columns have leaves in common.
 ONE_FAMILY = {"hmm", "monarch_hmm"}
 
@@ -131,6 +132,30 @@ def test_densities_sum_to_one_and_marginals_agree(name):
     for values in ([0, 0], [0, 1], [1, 0], [1, 1]):
         here = (states[:, kept] == values).all(axis=1)
         np.testing.assert_allclose(found[here], density[here].sum(), rtol=1e-10)
+
+
+@every_structure
+def test_equal_weights_are_a_distribution(name):
+    """What a structure builds means something before anything is drawn or learnt."""
+    parameters = Parameters.uniform(Program(build(name, binary())))
+    states = reference.all_states(parameters.program.circuit)
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    density = np.exp(backend.log_likelihood(parameters, states))
+    assert density.sum() == pytest.approx(1, abs=1e-12)
+    assert density.min() > 0
+
+
+@every_structure
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.float32])
+def test_rows_of_every_type(name, dtype):
+    X = binary()
+    assert described(build(name, X.astype(dtype))) == described(build(name, X))
+
+
+@every_structure
+def test_one_row_and_one_component(name):
+    circuit = build(name, binary(1), n_components=FEWEST_COMPONENTS.get(name, 1))
+    assert (circuit.scope, circuit.root.n_units) == (set(range(6)), 1)
 
 
 @every_structure

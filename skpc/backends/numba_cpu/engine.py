@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
-from .. import log_domain
+from .. import log_curvature, log_domain
 from ..base import Backend, TopDown, check_wanted
 from .accumulate import top_down
 from .distinct import find_distinct
@@ -161,6 +161,7 @@ class NumbaBackend(Backend):
             self._tile_panels,
             self._lane_tiles,
             self._lost,
+            self._learn_again,
         )
 
     @cached_property
@@ -237,5 +238,26 @@ class NumbaBackend(Backend):
         out, bound = out[:n], bound[:n]
         damaged = np.flatnonzero(~(bound <= LOST_SHARE))
         if damaged.size:
-            out[damaged] = log_domain.log_likelihood(model.parameters, X[damaged])
+            out[damaged] = self._score_again(model.parameters, X[damaged])
         return out
+
+    # -- rows that may have lost mass -------------------------------------------------------
+
+    def _score_again(self, parameters: Parameters, X: np.ndarray) -> np.ndarray:
+        if self._more_exact is not None and log_domain.takes_long(self.program, len(X)):
+            return self._more_exact.log_likelihood(parameters, X)
+        return log_domain.log_likelihood(parameters, X)
+
+    def _learn_again(
+        self, parameters: Parameters, X: np.ndarray, weight: np.ndarray, wanted: tuple[str, ...]
+    ) -> Statistics:
+        if self._more_exact is not None and log_domain.takes_long(self.program, len(X)):
+            return self._more_exact.statistics(parameters, X, weight, wanted)
+        return log_curvature.statistics(parameters, X, weight, wanted)
+
+    @cached_property
+    def _more_exact(self) -> NumbaBackend | None:
+        """The same in float64, if this is not."""
+        if self.dtype == np.float64:
+            return None
+        return NumbaBackend(self.program, np.float64, self.n_jobs)

@@ -68,8 +68,14 @@ def _cores() -> int:
     return joblib.cpu_count()
 
 
+_at_work = threading.local()
+
+
 def allowed_threads(n_jobs: int | None) -> int:
     """Threads to use: the allowed cores for None, and one inside a joblib worker."""
+    known = getattr(_at_work, "allowed", None)
+    if known is not None and known[0] == n_jobs:
+        return known[1]
     cores = _cores()
     if n_jobs is None:
         backend, _ = joblib.parallel.get_active_backend()
@@ -78,24 +84,22 @@ def allowed_threads(n_jobs: int | None) -> int:
     return max(1, cores + 1 + n_jobs) if n_jobs < 0 else n_jobs
 
 
-_at_work = threading.local()
-
-
 @contextmanager
 def threads_at_work(n_jobs: int | None) -> Iterator[None]:
     """Let loops over parameters use these threads, in a ``with`` block of this thread."""
-    before = getattr(_at_work, "threads", 1)
-    _at_work.threads = allowed_threads(n_jobs)
+    before = getattr(_at_work, "allowed", None)
+    _at_work.allowed = n_jobs, allowed_threads(n_jobs)
     try:
         yield
     finally:
-        _at_work.threads = before
+        _at_work.allowed = before
 
 
 def run_parts(part: Callable[[int, int], Any], n: int, size: int) -> None:
     """``part(start, stop)`` for the whole of ``range(n)``, by several threads if ``size`` numbers
     are worth it and the thread is at work: see ``threads_at_work``."""
-    n_parts = min(getattr(_at_work, "threads", 1), size // PART_NUMBERS, n)
+    _, threads = getattr(_at_work, "allowed", None) or (1, 1)
+    n_parts = min(threads, size // PART_NUMBERS, n)
     if n_parts < 2:
         part(0, n)
         return

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ...circuit import Program, Statistics
-from .. import log_curvature
+from ...circuit import Parameters, Program, Statistics
 from .accumulate import add_lanes, add_rows
 from .crew import Crew
 from .distinct import find_distinct
@@ -38,6 +38,9 @@ LANE_ROWS = 128
 LANE_BYTES = 1 << 28
 
 
+Again = Callable[[Parameters, np.ndarray, np.ndarray, tuple[str, ...]], Statistics]
+
+
 class Learner:
     """Collects statistics of rows, with a plan and buffers made once.
 
@@ -52,6 +55,9 @@ class Learner:
         Tiles of a lane on average, at most.
     lost : float
         What one rounding to zero may cost.
+    again : callable
+        From parameters, rows that lost too much, their weights, and what is wanted beside flows to
+        their statistics.
     """
 
     def __init__(
@@ -62,7 +68,9 @@ class Learner:
         tile_panels: int,
         lane_tiles: int,
         lost: float,
+        again: Again,
     ) -> None:
+        self._again = again
         self.program, self.dtype, self._packer = program, dtype, packer
         self._tile_panels, self._lane_tiles, self._lost = tile_panels, lane_tiles, lost
         self.bench = Bench(make_plan(program, training=True), dtype)
@@ -176,7 +184,7 @@ class Learner:
             damaged = np.flatnonzero(~(room.bound[: len(X)] <= LOST_SHARE))
             rows = X[damaged], room.sums[damaged]
             wanted = () if curve is None else curve.wanted
-            total += log_curvature.statistics(model.parameters, *rows, wanted)
+            total += self._again(model.parameters, *rows, wanted)
         self._rooms.append(room)
 
     def _room(self, n: int) -> Room:

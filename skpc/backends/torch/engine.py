@@ -128,7 +128,7 @@ class TorchBackend(Backend):
         damaged = np.flatnonzero(~(bound <= LOST_SHARE))
         if damaged.size:
             host = as_arrays(packed.parameters)
-            out[damaged] = log_domain.log_likelihood(host, X[damaged])
+            out[damaged] = self._slow(damaged.size).log_likelihood(host, X[damaged])
         return out
 
     @in_torch
@@ -265,6 +265,10 @@ class TorchBackend(Backend):
 
         return NumbaBackend(self.program, np.float64, self.n_jobs)
 
+    def _slow(self, n: int) -> Any:
+        """What computes so many rows again that may have lost mass."""
+        return self._host_backend if log_domain.takes_long(self.program, n) else log_domain
+
     # -- rows -----------------------------------------------------------------------------
 
     def _in_passes(self, run) -> Any:
@@ -313,7 +317,8 @@ class TorchBackend(Backend):
         if not whole.all():
             damaged = np.flatnonzero(~whole)
             parameters = as_arrays(packed.parameters)
-            slow = log_domain.statistics(parameters, X[damaged], weight[damaged])
+            again = self._slow(damaged.size)
+            slow = again.statistics(parameters, X[damaged], weight[damaged])
             extra = as_tensors(slow, flat.device)
             total.weight += extra.weight
             total.log_likelihood += extra.log_likelihood
