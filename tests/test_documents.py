@@ -22,6 +22,7 @@ class FencedParser(doctest.DocTestParser):
     [
         "README.md",
         "doc/concepts.md",
+        "doc/images.md",
         "doc/sequences.md",
         "doc/sharpness.md",
         "doc/streams.md",
