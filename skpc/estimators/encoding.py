@@ -18,7 +18,7 @@ from ..distributions import (
 )
 from .columns import CATEGORY, NOTHING, WORDS, UnknownCategoryError, merged_kind
 from .frame_schema import FrameSchema
-from .leaf_choice import Leaf, choose_leaf, completed
+from .leaf_choice import Leaf, choose_leaf, completed, unit_of_steps
 from .scaling import REACH, robust_moments
 
 BINARY, CATEGORICAL, CONTINUOUS, LOGARITHM, NATIVE = range(5)
@@ -238,6 +238,8 @@ class TableEncoder:
         moments = robust_moments(column, sample_weight)
         if self.kinds[j] == CONTINUOUS:
             self.shift[j], self.scale[j] = moments
+            if leaf == "auto":
+                self.scale[j] = unit_of_steps(family) or moments[1]
             return
         try:
             family.validate(column - self.shift[j])
