@@ -154,7 +154,7 @@ def _normal_of_steps(scale: float) -> tuple[Gaussian, float]:
     return (Gaussian(floor), unit) if floor > Gaussian().variance_floor else (Gaussian(), scale)
 
 
-def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
+def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None, counts: bool = True) -> Leaf:
     """The family that fits a column of numbers best.
 
     Mixtures of 1, 2 and 4 units of every family that can take all values are compared by the
@@ -169,6 +169,8 @@ def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
     column : ndarray of shape (n,)
         NaN is missing.
     sample_weight : ndarray of shape (n,) or None
+    counts : bool, default=True
+        Whether it may be a column of counts, as far as other columns go.
 
     Returns
     -------
@@ -201,7 +203,9 @@ def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
         share = weight[often] / total
         words += f", {share:.0%} of them {x[often]:.4g}: a narrow normal stands for these"
     candidates: list[Distribution] = []
-    if whole and low >= 0 and high <= LARGEST_COUNT:
+    if not counts:
+        words += ", closer to other columns than counts can be"
+    elif whole and low >= 0 and high <= LARGEST_COUNT:
         candidates = [Poisson()]
         if _size(x, weight) < 1e6:
             candidates.append(NegativeBinomial(NARROWER * _size(x, weight)))
