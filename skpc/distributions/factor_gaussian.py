@@ -35,7 +35,7 @@ class FactorGaussian(MultivariateGaussian):
     ----------
     n_variables : int
         Columns of the group, at least 3.
-    variance_floor : float, default=1e-3
+    variance_floor : float or tuple of float, default=1e-3
         Added to every variance, in squared units of the standardised columns.
     n_factors : int, default=1
         Columns k of Λ, at most d - 2; with d - 1 every covariance is a factor model.
@@ -62,7 +62,7 @@ class FactorGaussian(MultivariateGaussian):
     """
 
     n_variables: int = 3
-    variance_floor: float = 1e-3
+    variance_floor: float | tuple[float, ...] = 1e-3
     n_factors: int = 1
     name: ClassVar[str] = "factor_gaussian"
     mean_in_words: ClassVar[str] = (
@@ -117,7 +117,8 @@ class FactorGaussian(MultivariateGaussian):
         return self._fitted(self.unpack(mean)[1], self.noise(mean))
 
     def _fitted(self, covariance: FloatArray, noise: FloatArray) -> FactorModel:
-        fit = partial(factor_model, n_factors=self.n_factors, floor=self.variance_floor)
+        floor = np.diagonal(self._floor)
+        fit = partial(factor_model, n_factors=self.n_factors, floor=floor)
         known = (noise > 0.0).all(axis=1)
         if known.all():
             return fit(covariance, noise=noise, max_steps=STEPS)

@@ -55,7 +55,7 @@ class _Point(NamedTuple):
 def factor_model(
     covariance: FloatArray,
     n_factors: int,
-    floor: float,
+    floor: float | FloatArray,
     *,
     noise: FloatArray | None = None,
     max_steps: int = 100,
@@ -73,10 +73,10 @@ def factor_model(
     Parameters
     ----------
     covariance : ndarray of shape (U, d, d)
-        With eigenvalues of at least `floor`, but for rounding.
+        Not below `floor`, but for rounding.
     n_factors : int
         Columns k of the loadings, less than d.
-    floor : float
+    floor : float or ndarray of shape (d,)
         The smallest noise.
     noise : ndarray of shape (U, d), optional
         The start; rows that are not positive, and None, take Jöreskog's.

@@ -52,13 +52,15 @@ class MultivariateGaussian(Distribution):
     ----------
     n_variables : int
         Columns of the group.
-    variance_floor : float, default=1e-3
-        Added to every variance, in squared units of the standardised columns.
+    variance_floor : float or tuple of float, default=1e-3
+        Added to every variance, in squared units of the standardised columns; of every column, or
+        one for all.
 
     Raises
     ------
     ValueError
-        If there is no variable, or `variance_floor` is not positive and finite.
+        If there is no variable, or `variance_floor` is not positive and finite, or of another
+        number of columns.
 
     References
     ----------
@@ -77,25 +79,39 @@ class MultivariateGaussian(Distribution):
     """
 
     n_variables: int
-    variance_floor: float = 1e-3
+    variance_floor: float | tuple[float, ...] = 1e-3
     name: ClassVar[str] = "multivariate_gaussian"
     mean_in_words: ClassVar[str] = "the means and, for i <= j, E[x_i x_j]"
     n_states = None
     support = "finite numbers"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "variance_floor", float(self.variance_floor))
         if self.n_variables < 1:
             raise ValueError(f"n_variables must be at least 1, got {self.n_variables}")
-        if not 0 < self.variance_floor < np.inf:
+        floors = np.atleast_1d(np.asarray(self.variance_floor, dtype=np.float64))
+        if floors.shape not in ((1,), (self.n_variables,)):
+            raise ValueError(
+                f"variance_floor={self.variance_floor!r} must be one number, or one for each of "
+                f"{self.n_variables} columns"
+            )
+        if not ((floors > 0) & (floors < np.inf)).all():
             raise ValueError(
                 f"variance_floor must be positive and finite, got {self.variance_floor}"
             )
+        # Equal families are computed together: one number for all has one form.
+        same = bool((floors == floors[0]).all())
+        floor = float(floors[0]) if same else tuple(floors.tolist())
+        object.__setattr__(self, "variance_floor", floor)
 
     @property
     def n_statistics(self) -> int:
         d = self.n_variables
         return d + d * (d + 1) // 2
+
+    @cached_property
+    def _floor(self) -> FloatArray:
+        """The floors as a diagonal matrix."""
+        return np.diag(np.broadcast_to(self.variance_floor, self.n_variables))
 
     @cached_property
     def _upper(self) -> tuple[np.ndarray, np.ndarray]:
@@ -116,8 +132,7 @@ class MultivariateGaussian(Distribution):
         ndarray of shape (..., S)
         """
         location = np.asarray(location, dtype=np.float64)
-        floor = self.variance_floor * np.eye(self.n_variables)
-        second = np.asarray(covariance, dtype=np.float64) - floor
+        second = np.asarray(covariance, dtype=np.float64) - self._floor
         second = second + location[..., :, None] * location[..., None, :]
         return self._packed(location, second)
 
@@ -135,7 +150,7 @@ class MultivariateGaussian(Distribution):
         """
         location, second = self._moments(mean)
         covariance = second - location[..., :, None] * location[..., None, :]
-        return location, covariance + self.variance_floor * np.eye(self.n_variables)
+        return location, covariance + self._floor
 
     def repack(
         self, mean: npt.ArrayLike, location: npt.ArrayLike, covariance: npt.ArrayLike
@@ -354,7 +369,7 @@ class MultivariateGaussian(Distribution):
         covariance = second - outer
         try:
             # Rounding may leave eigenvalues a little below zero, which the floor makes good.
-            np.linalg.cholesky(covariance + 0.5 * self.variance_floor * np.eye(d))
+            np.linalg.cholesky(covariance + 0.5 * self._floor)
             return mean
         except np.linalg.LinAlgError:
             size = np.abs(covariance).max(initial=1.0)

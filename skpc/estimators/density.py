@@ -102,8 +102,9 @@ class PCDensityEstimator(
         places of columns ({"age": "poisson", 3: Binomial(10)}; the others are "auto"), or one
         for all of them. Names are those of ``skpc.distributions``: "gaussian", "log_normal",
         "gamma", "beta", "poisson", "negative_binomial", "binomial", "discretised_logistic",
-        "categorical", "bernoulli". "auto" takes Gaussian ones, but others for counts, for
-        positive numbers (log-normal) and for numbers between 0 and 1 that ask for them;
+        "categorical", "bernoulli". "auto" takes Gaussian ones, but others for counts (unless
+        other columns tell them more closely than counts can be told), for positive numbers
+        (log-normal) and for numbers between 0 and 1 that ask for them;
         ``leaves_`` tells what every column got, and why. "gamma", "binomial" and
         "discretised_logistic" are only taken by name. What is given for all columns leaves
         columns that hold nothing but 0 and 1 binary, unless ``categorical_features=None``;

@@ -11,14 +11,16 @@ import numpy as np
 from ..distributions import (
     Bernoulli,
     Categorical,
+    CountDistribution,
     Distribution,
     Gaussian,
     LogNormal,
     resolve_distribution,
 )
 from .columns import CATEGORY, NOTHING, WORDS, UnknownCategoryError, merged_kind
+from .dispersion import narrower_than_counts
 from .frame_schema import FrameSchema
-from .leaf_choice import Leaf, choose_leaf, completed
+from .leaf_choice import Leaf, choose_leaf, completed, unit_of_steps
 from .scaling import REACH, robust_moments
 
 BINARY, CATEGORICAL, CONTINUOUS, LOGARITHM, NATIVE = range(5)
@@ -165,8 +167,17 @@ class TableEncoder:
                 self._make_categorical(j, values, f"whole numbers, {n_values} different ones")
             else:
                 self._make_numbers(j, column, sample_weight, leaf, names)
+        self._check_counts(X, sample_weight, names)
         self._finish()
         return self
+
+    def _check_counts(self, X, sample_weight, names) -> None:
+        """Other leaves for columns that were taken for counts, where the others deny it."""
+        counts = [j for j, leaf in enumerate(self.leaves) if _is_guessed_count(leaf)]
+        if counts:
+            denied = narrower_than_counts(X, sample_weight, counts)
+            for j in np.array(counts)[denied].tolist():
+                self._make_no_counts(j, X[:, j], sample_weight, names)
 
     def _fit_alike(self, X, sample_weight, categorical, kinds, numbers_only, schema, leaves, names):
         """As if the cells of all columns were one column."""
@@ -198,6 +209,11 @@ class TableEncoder:
             leaves,
             names,
         )
+        if _is_guessed_count(one.leaves[0]):
+            denied = narrower_than_counts(X, sample_weight, list(range(n_columns)))
+            # One encoding for all: most columns decide.
+            if denied.mean() > 0.5:
+                one._make_no_counts(0, cells[:, 0], weight, names)
         for name in ("kinds", "shift", "scale", "open_share", "width"):
             setattr(self, name, np.repeat(getattr(one, name), n_columns))
         self.categories = one.categories * n_columns
@@ -224,10 +240,10 @@ class TableEncoder:
         self.leaves[j] = Leaf(Bernoulli(), why)
         self._open(j, column, sample_weight)
 
-    def _make_numbers(self, j: int, column, sample_weight, leaf, names) -> None:
+    def _make_numbers(self, j: int, column, sample_weight, leaf, names, counts=True) -> None:
         """A column of numbers, with these leaves or with those that fit it best."""
         if leaf == "auto":
-            self.leaves[j] = choose_leaf(column, sample_weight)
+            self.leaves[j] = choose_leaf(column, sample_weight, counts)
         else:
             family, self.shift[j] = completed(leaf, column, sample_weight)
             self.leaves[j] = Leaf(family, AS_SAID)
@@ -241,6 +257,8 @@ class TableEncoder:
         moments = robust_moments(column, sample_weight)
         if self.kinds[j] == CONTINUOUS:
             self.shift[j], self.scale[j] = moments
+            if leaf == "auto":
+                self.scale[j] = unit_of_steps(family) or moments[1]
             return
         try:
             family.validate(column - self.shift[j])
@@ -254,6 +272,11 @@ class TableEncoder:
             self.shift[j], self.scale[j] = robust_moments(np.log(column), sample_weight)
         self.width[j] = moments[1]
         self._open(j, column, sample_weight)
+
+    def _make_no_counts(self, j: int, column, sample_weight, names) -> None:
+        """A column of numbers with the leaves that fit it best but for those of counts."""
+        self.open_share[j], self.width[j] = 0.0, 1.0
+        self._make_numbers(j, column, sample_weight, "auto", names, counts=False)
 
     def _open(self, j: int, column, sample_weight) -> None:
         if self.handle_unknown == "other":
@@ -462,6 +485,11 @@ class IdentityEncoder(TableEncoder):
 
     def within_reach(self, rows):
         return rows
+
+
+def _is_guessed_count(leaf: Leaf) -> bool:
+    """Whether a column has leaves of counts, and nobody said so."""
+    return isinstance(leaf.distribution, CountDistribution) and leaf.why != AS_SAID
 
 
 def _has_gaps(column: np.ndarray, kind: str) -> bool:

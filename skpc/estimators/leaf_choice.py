@@ -36,6 +36,8 @@ PASSES = 40
 MARGIN = 0.05
 #: Whole numbers of a larger standard deviation are as good as any numbers.
 MANY_STEPS = 10
+#: Variance at which a normal density is at most one, so that at whole numbers it is like a mass.
+STEP_VARIANCE = 1 / (2 * np.pi)
 #: Squares of larger numbers are no numbers of float64.
 LARGEST = 1e100
 #: Log masses of larger counts are differences of numbers so large that digits are missing.
@@ -135,20 +137,40 @@ def completed(leaf: str | Distribution, column: np.ndarray, weight: np.ndarray |
     return resolve_distribution(leaf), 0.0
 
 
-def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
+def unit_of_steps(family: Distribution) -> float | None:
+    """In which units the leaves that `choose_leaf` has made for whole numbers take them."""
+    if isinstance(family, Gaussian) and family != Gaussian():
+        return float((STEP_VARIANCE / family.variance_floor) ** 0.5)
+    return None
+
+
+def _normal_of_steps(scale: float) -> tuple[Gaussian, float]:
+    """Normal leaves of whole numbers, and the unit that they take them in.
+
+    Powers of two, so that many columns have the same family and are computed together.
+    """
+    unit = max(1.0, 2.0 ** float(np.round(np.log2(scale))))
+    floor = STEP_VARIANCE / unit**2
+    return (Gaussian(floor), unit) if floor > Gaussian().variance_floor else (Gaussian(), scale)
+
+
+def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None, counts: bool = True) -> Leaf:
     """The family that fits a column of numbers best.
 
     Mixtures of 1, 2 and 4 units of every family that can take all values are compared by the
     Bayesian information criterion: for whole numbers from 0 on Poisson and negative binomial,
     for positive numbers log-normal, between 0 and 1 beta. Another family than the Gaussian must
     be ahead of it by 0.05 nats a row, of one unit and of several, a beta by 0.25; for whole
-    numbers of a standard deviation up to 10 it must not be behind by 0.05.
+    numbers of a standard deviation up to 10 it must not be behind by 0.05. Gaussian units of
+    whole numbers have a standard deviation of at least 0.4, and so a density of at most one.
 
     Parameters
     ----------
     column : ndarray of shape (n,)
         NaN is missing.
     sample_weight : ndarray of shape (n,) or None
+    counts : bool, default=True
+        Whether it may be a column of counts, as far as other columns go.
 
     Returns
     -------
@@ -172,30 +194,31 @@ def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
         return Leaf(Gaussian(), words)
     x, weight = _distinct(column, sample_weight)
     total = weight.sum()
+    shift, scale = robust_moments(x, weight)
+    normal, unit = _normal_of_steps(scale) if whole else (Gaussian(), scale)
     if len(x) < 2 or total < FEWEST:
-        return Leaf(Gaussian(), f"{words}, too few to tell more")
+        return Leaf(normal, f"{words}, too few to tell more")
     often = int(weight.argmax())
     if not whole and weight[often] > SPIKE * total:
         share = weight[often] / total
         words += f", {share:.0%} of them {x[often]:.4g}: a narrow normal stands for these"
     candidates: list[Distribution] = []
-    if whole and low >= 0 and high <= LARGEST_COUNT:
+    if not counts:
+        words += ", closer to other columns than counts can be"
+    elif whole and low >= 0 and high <= LARGEST_COUNT:
         candidates = [Poisson()]
         if _size(x, weight) < 1e6:
             candidates.append(NegativeBinomial(NARROWER * _size(x, weight)))
-    shift, scale = robust_moments(x, weight)
     if low > 0 and (not whole or scale > MANY_STEPS):
         candidates.append(LogNormal())
     if low > 0 and high < 1:
         candidates.append(Beta())
     if not candidates:
-        return Leaf(Gaussian(), words)
+        return Leaf(normal, words)
     words_tried = f"{words}; not enough better: {', '.join(c.name for c in candidates)}"
     margin = -MARGIN if whole and scale <= MANY_STEPS else MARGIN
-    # Of whole numbers the mass counts: a density above one, of a narrow unit, would be none.
-    floor = max(1e-3, 1 / (2 * np.pi) / scale**2) if whole else 1e-3
-    normal, z = Gaussian(floor), (x - shift) / scale
-    one_normal = _criterion(normal, z, weight, UNITS[:1]) / total - np.log(scale)
+    z = (x - shift) / unit
+    one_normal = _criterion(normal, z, weight, UNITS[:1]) / total - np.log(unit)
     # Several normal units follow what a single one misses: who is not ahead of one may go, but
     # for counts, of which a unit may be much narrower than the column.
     candidates = [
@@ -205,8 +228,8 @@ def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
         or _criterion(family, x, weight, UNITS[:1]) / total > one_normal + margin
     ]
     if not candidates:
-        return Leaf(Gaussian(), words_tried)
-    plain = _criterion(normal, z, weight) / total - np.log(scale)
+        return Leaf(normal, words_tried)
+    plain = _criterion(normal, z, weight) / total - np.log(unit)
     best, gain = None, margin
     for family in candidates:
         ahead = _criterion(family, x, weight) / total - plain
@@ -217,7 +240,7 @@ def choose_leaf(column: np.ndarray, sample_weight: np.ndarray | None) -> Leaf:
         if ahead > gain + wider:
             best, gain = family, ahead
     if best is None:
-        return Leaf(Gaussian(), words_tried)
+        return Leaf(normal, words_tried)
     if gain < MARGIN:
         return Leaf(best, f"{words}: counts in small steps")
     return Leaf(best, f"{words}, {gain:.2f} nats a row better than Gaussian")

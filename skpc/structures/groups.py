@@ -50,7 +50,7 @@ def group_leaf(group, distributions, n_units, n_factors=None):
     """
     family = distributions[group[0]]
     if len(group) > 1:
-        floor = min(distributions[variable].variance_floor for variable in group)
+        floor = tuple(distributions[variable].variance_floor for variable in group)
         if n_factors is None or n_factors >= len(group) - 1:
             family = MultivariateGaussian(len(group), floor)
         else:

@@ -1,8 +1,15 @@
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from skpc.distributions import Gaussian, MultivariateGaussian
+from skpc.distributions import (
+    FactorGaussian,
+    Gaussian,
+    MultivariateGaussian,
+    resolve_distribution,
+)
 
 D, UNITS = 3, 4
 
@@ -180,7 +187,24 @@ def test_kl(members):
 
 @pytest.mark.parametrize(("args", "message"), [
     ((0,), "n_variables must be at least 1"), ((2, 0.0), "variance_floor must be positive"),
+    ((2, (1e-3, -1.0)), "variance_floor must be positive"),
+    ((2, (1e-3, 1e-3, 1e-3)), "must be one number, or one for each of 2 columns"),
 ])  # fmt: skip
 def test_bad_fields(args, message):
     with pytest.raises(ValueError, match=message):
         MultivariateGaussian(*args)
+
+
+@pytest.mark.parametrize("make", [MultivariateGaussian, FactorGaussian])
+def test_every_column_has_its_own_floor(make):
+    floors = (1e-3, 0.5, 0.02)
+    leaf = make(D, floors)
+    mean = leaf.project(leaf.moments_prior(np.ones((5, D)), pseudocount=0))
+    location, covariance = leaf.unpack(mean)
+    np.testing.assert_allclose(covariance, np.diag(floors), rtol=1e-6)
+    highest = leaf.log_density(mean[None], location[None])[0, 0]
+    assert highest == pytest.approx(-0.5 * np.log(2 * np.pi * np.array(floors)).sum(), abs=1e-5)
+    again = resolve_distribution(json.loads(json.dumps(leaf.to_config())))
+    assert again == leaf
+    assert hash(again) == hash(leaf)
+    assert make(D, (0.1,) * D) == make(D, 0.1)

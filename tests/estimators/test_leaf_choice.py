@@ -9,6 +9,7 @@ import skpc
 from skpc import PCDensityEstimator
 from skpc.circuit import Circuit, Input, Product, Sum
 from skpc.distributions import Beta, Binomial, Categorical, Gamma, Gaussian, LogNormal, Poisson
+from skpc.estimators.encoding import TableEncoder
 from skpc.estimators.leaf_choice import choose_leaf
 
 
@@ -175,6 +176,31 @@ def test_numbers_too_large_to_count_are_no_counts():
     assert choose_leaf(x[:, 0].astype(float), None).distribution.n_statistics == 2
     small = make().fit(x / 1e15).score(x / 1e15) - np.log(1e15)
     assert make().fit(x).score(x) == pytest.approx(small, abs=1e-3)
+
+
+def test_whole_numbers_have_no_density_above_a_mass():
+    """Of every part of the default circuit: columns that are equal, with few values."""
+    rng = np.random.default_rng(0)
+    x = rng.choice([-3.0, 0.0, 4.0], 200)
+    X = np.column_stack([x, x, 30 * rng.integers(-9, 9, 200) + x])
+    model = make(max_iter=20).fit(X)
+    assert len(model.circuit_.root.children) == 2
+    pairs = np.array([[a, b, np.nan] for a in range(-9, 10) for b in range(-9, 10)], dtype=float)
+    masses = np.exp(model.score_samples(pairs))
+    assert masses.max() < 0.6
+    assert masses.sum() == pytest.approx(1, abs=0.2)
+
+
+def test_leaves_of_whole_numbers_have_few_families():
+    """Families are computed one by one."""
+    rng = np.random.default_rng(0)
+    X = np.round(np.geomspace(0.5, 12, 20) * rng.normal(size=(400, 20)))
+    encoder = TableEncoder().fit(X, kinds=["f"] * 20)
+    floors = np.array([family.variance_floor for family in encoder.distributions])
+    assert len(set(floors)) <= 5
+    steps = floors * encoder.scale**2
+    np.testing.assert_allclose(steps[floors > 1e-3], 1 / (2 * np.pi))
+    assert (steps > 0.1).all()
 
 
 def test_reasons_tell_ranges_single_values_and_spikes():
