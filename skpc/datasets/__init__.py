@@ -3,7 +3,7 @@ and synthetic shapes.
 
 Loaders and generators that return plain numpy arrays live here, and what makes rows of images and
 of token sequences; models and figures may not.
-Nothing else of skpc is imported here, and nothing else of skpc may import this package.
+Of skpc only ``utils`` is imported here, and nothing else of skpc may import this package.
 """
 
 from .debd import DEBD_NAMES, fetch_debd

@@ -1,11 +1,10 @@
 """Images as rows of a table: patches, colour transforms, and likelihoods in bits."""
 
 import math
-from numbers import Real
 
 import numpy as np
 
-from ..utils.numbers import is_whole
+from ..utils.numbers import is_number, is_whole
 
 
 def extract_patches(images, size):
@@ -300,8 +299,7 @@ def bits_per_dimension(log_likelihood, n_dimensions):
     >>> bits_per_dimension(784 * np.log(1 / 256), 784)
     8.0
     """
-    is_number = isinstance(n_dimensions, Real) and not isinstance(n_dimensions, bool)
-    if not (is_number and 0 < n_dimensions < np.inf):
+    if not (is_number(n_dimensions) and 0 < n_dimensions < np.inf):
         raise ValueError(
             f"n_dimensions={n_dimensions!r} must be a positive number: the columns of a row, such "
             "as height * width * channels."
