@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skpc.backends.numba_cpu import NumbaBackend, distinct, engine, learning
+from skpc.backends.numba_cpu import NumbaBackend, distinct, engine, learning, sharing
 from skpc.backends.numba_cpu.distinct import find_distinct, share_weights
 from tests import reference
 
@@ -58,6 +58,7 @@ def test_it_is_left_where_it_does_not_pay():
 @pytest.mark.parametrize("weighted", [False, True])
 def test_only_time_changes(name, weighted, monkeypatch):
     monkeypatch.setattr(distinct, "WEIGHTS_OF_WORD", 0)
+    monkeypatch.setattr(sharing, "CHUNK_ROWS", 64)  # more rows are not one chunk
     parameters = reference.make(name)
     rng = np.random.default_rng(0)
     X = reference.random_rows(parameters.program.circuit, rng, 40)[rng.integers(0, 40, 400)]

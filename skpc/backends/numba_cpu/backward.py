@@ -5,6 +5,8 @@ from __future__ import annotations
 from .columns import (
     ARG,
     ARG_END,
+    AT_SLOTS,
+    BELOW,
     CHILD,
     CHILD_UNITS,
     CHILD_VALUE,
@@ -13,15 +15,19 @@ from .columns import (
     DIRECT,
     FACTOR,
     FACTOR_ROW,
+    GATHER,
     GIVEN,
     HEIGHT,
     IN,
     KEPT,
     KRONECKER,
     LEAF_OUT,
+    LOOKUP,
+    MAP,
     MIXING,
     OP,
     OUT,
+    PANELS,
     PARENT,
     PARENT_ARG,
     PRODUCT,
@@ -34,6 +40,7 @@ from .columns import (
     PUSH_MORE,
     SKIP,
     SLOT,
+    SLOTS,
     SUM,
     TABLE,
     TARGET,
@@ -44,6 +51,7 @@ from .columns import (
     WIDTH,
 )
 from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
+from .gather import halves, scatter
 from .kernel_cache import kernel
 from .leaves import exponential_backward, given_backward, table_backward
 from .mixing import kronecker_backward, mix_backward
@@ -62,17 +70,35 @@ from .simd import (
 
 
 @kernel
-def _leaf_flow(step, flow, data, first_row, n_panels, leaf_out):
+def _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattered):
     never_inline()
+    if step[OP] == GATHER:
+        if scattered is not None:
+            instructions, args, _ = tables
+            rows_below, stride, scopes, places, all_slots, half = scattered
+            s = step[BELOW]
+            place = places[s]
+            at, size = place[AT_SLOTS], scopes[s, SLOTS]
+            if half != 0:
+                at += size * place[PANELS] * PANEL
+            units = step[UNITS]
+            slot = instructions[args[step[ARG], CHILD], SLOT]
+            where = halves(place, at, size, slot, units)
+            scatter(rows_below, step[MAP] * stride, flow, 0, all_slots, where, units, n_panels)
+        return
     codes, floats, n_rows = data
     at = step[DATA] * n_rows + first_row
-    if step[OP] == TABLE:
+    if step[OP] == TABLE or step[OP] == LOOKUP:
+        numbers = codes
+        if scattered is not None:
+            if step[OP] == LOOKUP:
+                numbers, at = scattered[0], step[MAP] * scattered[1]
         table_backward(
             flow,
             0,
             step[UNITS],
             n_panels,
-            codes,
+            numbers,
             at,
             step[WIDTH],
             step[KEPT],
@@ -182,6 +208,8 @@ def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_
 @kernel
 def backward_tile(
     tables,
+    first,
+    last,
     model,
     data,
     first_row,
@@ -193,17 +221,20 @@ def backward_tile(
     slots,
     edges,
     leaf_out,
+    scattered,
 ):
-    """Flows of every vector, root first; edge and leaf flows are added up.
+    """Flows of the vectors from ``last`` back to ``first``; edge and leaf flows are added up.
 
     A sum's values are overwritten by its derivative ∂ log p / ∂ value: flow / value. Edge
-    flows are stored without the factor θ, which is common to all rows.
+    flows are stored without the factor θ, which is common to all rows. ``scattered`` is where
+    gathers send theirs: see ``chunks.py``; None if there are none.
     """
+    never_inline()
     instructions, args, pulls = tables
     weights = model[0]
     rows = n_panels * PANEL
-    for back in range(instructions.shape[0]):
-        v = instructions.shape[0] - 1 - back
+    for back in range(last - first):
+        v = last - 1 - back
         step = instructions[v]
         op = step[OP]
         if op == SKIP:
@@ -301,9 +332,8 @@ def backward_tile(
             for j in range(step[ARG], step[ARG_END]):
                 push = args[j, PUSH]
                 if push == PUSH_LEAF:
-                    _leaf_flow(
-                        instructions[args[j, CHILD]], flow, data, first_row, n_panels, leaf_out
-                    )
+                    child = instructions[args[j, CHILD]]
+                    _leaf_flow(child, tables, flow, data, first_row, n_panels, leaf_out, scattered)
                     continue
                 target = args[j, TARGET] * rows
                 if push == PUSH_DIVIDED:
@@ -319,7 +349,7 @@ def backward_tile(
                         vstore(slots, target + i, vadd(x, vload(flow, i)))
         elif not is_sum:
             if n_pulls > 0 or slot >= 0:
-                _leaf_flow(step, flow, data, first_row, n_panels, leaf_out)
+                _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattered)
         elif factors is not None:
             if op == KRONECKER:
                 a = step[ARG]

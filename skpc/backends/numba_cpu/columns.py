@@ -26,8 +26,10 @@ __all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM", "TRANSPOSE"]
     PULL,
     PULL_END,
     SLOT,
-) = range(18)
-N_INSTRUCTION_COLUMNS = 18
+    BELOW,
+    MAP,
+) = range(20)
+N_INSTRUCTION_COLUMNS = 20
 # Columns of the argument table.
 (
     CHILD,
@@ -46,11 +48,39 @@ N_INSTRUCTION_COLUMNS = 18
 N_ARG_COLUMNS = 12
 # Columns of the pull table: a sum's argument, seen from the child.
 PARENT, PARENT_ARG = range(2)
+# Columns of the scope table: its instructions, its parts (of the list of parts), its maps, and
+# the one scope that reads it, or -1; the codes it reads if it is one finite column, -1 otherwise,
+# with their states, and whether it is another input; what of a row its values, scales, factors
+# and slots need; what a row of it costs.
+(
+    FIRST,
+    LAST,
+    PART,
+    PART_END,
+    FIRST_MAP,
+    LAST_MAP,
+    ABOVE,
+    CODE,
+    STATES,
+    UNLIKE,
+    VALUES,
+    SCALES,
+    FACTORS,
+    SLOTS,
+    WORK,
+) = range(15)
+N_SCOPE_COLUMNS = 15
+# Columns of the places of a scope in a chunk of rows: how many rows it has, panels of them, and
+# panels of their first half (all, if they are not halved); where values, scales, factors and
+# slots begin; whether both halves of the scope above send it flows, which have slots each.
+N_DISTINCT, PANELS, CUT, AT_VALUES, AT_SCALES, AT_FACTORS, AT_SLOTS, TWOFOLD = range(8)
+N_PLACE_COLUMNS = 8
 
-# Operations after the six of Program: two forms of leaves, nothing, and leaves over groups of
-# columns, whose log densities are given.
-TABLE, EXPONENTIAL, SKIP, GIVEN = 6, 7, 8, 9
-LEAVES = (TABLE, EXPONENTIAL, GIVEN)
+# Operations after the six of Program: two forms of leaves, nothing, leaves over groups of
+# columns, whose log densities are given; then vectors of another scope, gathered, and those of
+# them that are tables of few states, looked up: see scopes.py.
+TABLE, EXPONENTIAL, SKIP, GIVEN, GATHER, LOOKUP = 6, 7, 8, 9, 10, 11
+LEAVES = (TABLE, EXPONENTIAL, GIVEN, GATHER, LOOKUP)
 #: Operations that hand their flow to their children as it is.
 PRODUCTS = {PRODUCT, TRANSPOSE}
 # What a product (or a Kronecker sum) does with the flow of a child.

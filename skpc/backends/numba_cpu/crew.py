@@ -7,12 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from .chunks import CHUNK, NO_CHUNK, PLACED
 from .handover import Helper
 from .lanes import cuts, most_panels
 from .layout import Layout
 from .packing import Packed
 from .rows import Data
-from .tiles import ENDS, STAYS, learn_tiles, write_job
+from .tiles import ENDS, FOLLOWS, IN_TILES, LEADS, STAYS, learn_tiles, write_job
 from .workspace import Bench
 
 _GO = np.zeros(1, dtype=np.int64)
@@ -60,8 +61,10 @@ class Crew:
         self._jobs = np.zeros((n_threads, ENDS + n_lanes + 1), dtype=np.int64)
         self._jobs[1:, STAYS] = 1  # threads read it before their first job
         calls = []
-        for job in self._jobs:
-            space = bench.new_workspace(most_panels(tile_panels))
+        spaces = [bench.new_workspace(most_panels(tile_panels)) for _ in self._jobs]
+        #: What the threads have in common while they compute a chunk of rows together.
+        self._shared = spaces[0].shared
+        for job, space in zip(self._jobs, spaces, strict=True):
             call = partial(
                 learn_tiles,
                 bench.tables,
@@ -74,6 +77,8 @@ class Crew:
                 space.slots,
                 self.edges,
                 self.leaf_out,
+                self._shared,
+                space.own,
                 job,
             )
             calls.append(call)
@@ -93,19 +98,29 @@ class Crew:
             floats.reshape(plan.n_data, n_padded)[:, n:] = 0
         return self._codes[: plan.n_codes * n_padded], floats, n_padded
 
-    def learn(self, model: Packed, layout: Layout, n_threads: int) -> None:
-        """Learn the rows that lie in ``data``."""
+    def learn(self, model: Packed, layout: Layout, n_threads: int, in_chunk: bool) -> None:
+        """Learn the rows that lie in ``data``, as a chunk if that is less work."""
         helpers = self._helpers[: n_threads - 1]
         size, where = (layout.n_padded, self._tile_panels), (model.addresses, layout.ends)
         mine, *others = pairwise(cuts(layout.n_lanes, n_threads))
-        for helper, job, part in zip(helpers, self._jobs[1:], others):
-            write_job(job, True, *size, part, *where)
-            helper.call(model)
-        write_job(self._jobs[0], False, *size, mine, *where)
-        self._own(_GO)
+        leads, follows = (LEADS, FOLLOWS) if in_chunk else (IN_TILES, IN_TILES)
+        team = None if self._shared is None else self._shared[-1]
+        if team is not None:
+            team[:] = 0
+        try:
+            for helper, job, part in zip(helpers, self._jobs[1:], others):
+                write_job(job, True, follows, *size, part, *where)
+                helper.call(model)
+            write_job(self._jobs[0], False, leads, *size, mine, *where)
+            self._own(_GO)
+        except BaseException:
+            if team is not None:
+                team[PLACED] = NO_CHUNK  # let nobody wait for it
+            raise
+        paid = team is not None and team[PLACED] == CHUNK
         for helper, part in zip(helpers, others):
-            if helper.take_back():
-                write_job(self._jobs[0], False, *size, part, *where)
-                self._own(_GO)
-            else:
+            if not helper.take_back():
                 helper.wait()
+            elif not paid:
+                write_job(self._jobs[0], False, IN_TILES, *size, part, *where)
+                self._own(_GO)

@@ -118,7 +118,10 @@ def curve_tiles(
         start = first_panel(tile, n_tiles, all_panels)
         n_panels = first_panel(tile + 1, n_tiles, all_panels) - start
         row, rows = start * PANEL, n_panels * PANEL
-        forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
+        forward_tile(
+            tables, 0, last + 1, model, data, row, n_panels, values, scales, factors, scratch, lost,
+            None,
+        )  # fmt: skip
         root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
         _clear(instructions, layout, flow, rows)
         top = layout[last, FLOW] * rows

@@ -26,6 +26,8 @@ from .learning import Learner
 from .packing import Packed, Packer
 from .plan import make_plan
 from .rows import empty_data, encode_rows
+from .scopes import Scoped
+from .sharing import Sharing, may_share
 from .simd import PANEL
 from .tiles import LOST_SHARE, score_tiles
 from .workspace import Bench
@@ -150,7 +152,18 @@ class NumbaBackend(Backend):
 
     @cached_property
     def _scoring(self) -> Bench:
-        return Bench(make_plan(self.program, training=False), self.dtype)
+        plan = make_plan(self.program, training=False)
+        return Bench(plan, self.dtype, self._sharing(training=False))
+
+    def _sharing(self, training: bool) -> Sharing | None:
+        if self._scoped is None:
+            return None
+        sharing = Sharing(self._scoped, training, self.dtype)
+        return sharing if sharing.pays else None
+
+    @cached_property
+    def _scoped(self) -> Scoped | None:
+        return Scoped(self.program) if may_share(self.program, self.dtype) else None
 
     @cached_property
     def _learner(self) -> Learner:
@@ -162,6 +175,7 @@ class NumbaBackend(Backend):
             self._lane_tiles,
             self._lost,
             self._learn_again,
+            self._sharing(training=True),
         )
 
     @cached_property
@@ -199,7 +213,8 @@ class NumbaBackend(Backend):
 
     def _score(self, model: Packed, X: np.ndarray) -> np.ndarray:
         same = None
-        if not self._scoring.plan.n_data:
+        sharing = self._scoring.sharing
+        if not self._scoring.plan.n_data and (sharing is None or len(X) > sharing.n_rows):
             # Scoring costs a third of learning.
             same = find_distinct(X, self.program.n_weights // 3)
         if same is not None:
@@ -229,6 +244,8 @@ class NumbaBackend(Backend):
                     self._lost,
                     out[rows],
                     bound[rows],
+                    space.shared,
+                    space.own,
                 )
 
         run_lanes(

@@ -7,6 +7,9 @@ import numpy as np
 from .columns import (
     ARG,
     ARG_END,
+    AT_SCALES,
+    AT_VALUES,
+    BELOW,
     CHILD_SCALE,
     CHILD_UNITS,
     CHILD_VALUE,
@@ -16,28 +19,34 @@ from .columns import (
     EXPONENTIAL,
     FACTOR,
     FACTOR_ROW,
+    GATHER,
     GIVEN,
     HEIGHT,
     IN,
     KRONECKER,
     LEAF,
     LOG_SCALE,
+    LOOKUP,
+    MAP,
     MEASURE,
     MIXING,
     OP,
     OUT,
     PRODUCT,
     SCALE,
+    SCALES,
     SKIP,
     SUM,
     TABLE,
     TRANSPOSE,
     UNITS,
     VALUE,
+    VALUES,
     WEIGHTS,
     WIDTH,
 )
 from .dense import ADD, STORE, matrix_times_panels
+from .gather import gather, gather_scale, halves
 from .kernel_cache import kernel
 from .leaves import exponential_forward, given_forward, table_forward
 from .mixing import kronecker_forward, mix_forward
@@ -50,16 +59,26 @@ from .simd import (
     vstore,
 )
 
+#: A row whose share of lost mass may exceed this is evaluated again in float64 logs.
+LOST_SHARE = 1e-6
+
 
 @kernel
-def forward_tile(tables, model, data, first_row, n_panels, values, scales, factors, scratch, lost):
-    """Values and scales of every vector for the rows from ``first_row``."""
+def forward_tile(
+    tables, first, last, model, data, first_row, n_panels, values, scales, factors, scratch, lost,
+    gathered,
+):  # fmt: skip
+    """Values and scales of the vectors from ``first`` to ``last``, for the rows from ``first_row``.
+
+    ``gathered`` is what gathers read: see ``chunks.py``; None if there are none.
+    """
+    never_inline()
     instructions, args, _ = tables
     weights, table, log2_scale, coefficients = model
     codes, floats, n_rows = data
     rows = n_panels * PANEL
     inverse, exponent, relative, absolute = scales
-    for v in range(instructions.shape[0]):
+    for v in range(first, last):
         step = instructions[v]
         op = step[OP]
         if op == SKIP:
@@ -67,18 +86,22 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
         units = step[UNITS]
         out = step[VALUE] * rows
         scale = step[SCALE] * rows
-        first = step[ARG]
-        last = step[ARG_END]
-        if op == TABLE or op == EXPONENTIAL or op == GIVEN:
+        arg = step[ARG]
+        end = step[ARG_END]
+        if op == TABLE or op == EXPONENTIAL or op == GIVEN or op == LOOKUP:
             at = step[DATA] * n_rows + first_row
-            if op == TABLE:
+            if op == TABLE or op == LOOKUP:
+                numbers = codes
+                if gathered is not None:
+                    if op == LOOKUP:  # numbers of few states are codes
+                        numbers, at = gathered[0], step[MAP] * gathered[1]
                 table_forward(
                     table,
                     step[LEAF],
                     log2_scale,
                     step[LOG_SCALE],
                     step[WIDTH],
-                    codes,
+                    numbers,
                     at,
                     values,
                     out,
@@ -108,15 +131,26 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
                 vstore(inverse, t, vfill(inverse, 1))
                 vstore(relative, t, vfill(inverse, 0))
                 vstore(absolute, t, vfill(inverse, lost))
+        elif op == GATHER:
+            if gathered is not None:
+                rows_below, stride, scopes, places, all_values, all_scales = gathered
+                s = step[BELOW]
+                place = places[s]
+                at, number = args[arg, CHILD_VALUE], step[MAP] * stride
+                where = halves(place, place[AT_VALUES], scopes[s, VALUES], at, units)
+                gather(rows_below, number, all_values, where, values, out, units, n_panels)
+                at = args[arg, CHILD_SCALE]
+                where = halves(place, place[AT_SCALES], scopes[s, SCALES], at, 1)
+                gather_scale(rows_below, number, all_scales, where, scales, scale, rows)
         elif op == PRODUCT:
-            a = args[first, CHILD_VALUE] * rows
-            sa = args[first, CHILD_SCALE] * rows
-            j = first + 1
-            while j < last:
+            a = args[arg, CHILD_VALUE] * rows
+            sa = args[arg, CHILD_SCALE] * rows
+            j = arg + 1
+            while j < end:
                 b = args[j, CHILD_VALUE] * rows
                 sb = args[j, CHILD_SCALE] * rows
                 c = sc = -1
-                if j + 1 < last:
+                if j + 1 < end:
                     c = args[j + 1, CHILD_VALUE] * rows
                     sc = args[j + 1, CHILD_SCALE] * rows
                 multiply(values, a, b, c, units, n_panels, scales, sa, sb, sc, out, scale, lost)
@@ -124,12 +158,12 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
                 sa = scale
                 j += 2
         elif op == TRANSPOSE:
-            a = args[first, CHILD_VALUE] * rows
-            height = args[first, HEIGHT]
-            transpose(values, a, values, out, height, args[first, COLUMNS], n_panels)
-            copy_scale(scales, args[first, CHILD_SCALE] * rows, scale, rows)
+            a = args[arg, CHILD_VALUE] * rows
+            height = args[arg, HEIGHT]
+            transpose(values, a, values, out, height, args[arg, COLUMNS], n_panels)
+            copy_scale(scales, args[arg, CHILD_SCALE] * rows, scale, rows)
         elif op == SUM and step[DIRECT]:
-            for j in range(first, last):
+            for j in range(arg, end):
                 matrix_times_panels(
                     weights,
                     args[j, WEIGHTS],
@@ -156,7 +190,7 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
                     units,
                     n_panels,
                     scales,
-                    args[first, CHILD_SCALE] * rows,
+                    args[arg, CHILD_SCALE] * rows,
                     scale,
                     lost,
                 )
@@ -164,14 +198,14 @@ def forward_tile(tables, model, data, first_row, n_panels, values, scales, facto
             if op == KRONECKER:
                 kronecker_forward(
                     weights,
-                    args[first, WEIGHTS],
+                    args[arg, WEIGHTS],
                     values,
-                    args[first, CHILD_VALUE] * rows,
-                    args[first, CHILD_UNITS],
-                    args[first, CHILD_SCALE] * rows,
-                    args[first + 1, CHILD_VALUE] * rows,
-                    args[first + 1, CHILD_UNITS],
-                    args[first + 1, CHILD_SCALE] * rows,
+                    args[arg, CHILD_VALUE] * rows,
+                    args[arg, CHILD_UNITS],
+                    args[arg, CHILD_SCALE] * rows,
+                    args[arg + 1, CHILD_VALUE] * rows,
+                    args[arg + 1, CHILD_UNITS],
+                    args[arg + 1, CHILD_SCALE] * rows,
                     out,
                     units,
                     n_panels,

@@ -8,14 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from .atomics import add, pause, peek, swap
 from .kernel_cache import entry_kernel, kernel
 from .lanes import hand_over
-from .simd import IS_X86, pointer
+from .simd import pointer
 
 #: States of the flag of a thread: called to work, standing by for a call, at work, and none.
 CALLED, STANDING, AT_WORK, AWAY = 0, 1, 2, -1
@@ -25,90 +22,45 @@ CANCELLED = 1 << 40
 TURNS = 100_000
 
 
-@intrinsic
-def _peek(typingctx, flag):
-    """The number behind a pointer; what was written before it is seen too."""
-
-    def codegen(context, builder, sig, args):
-        return builder.load_atomic(args[0], "acquire", 8)
-
-    return types.int64(flag), codegen
-
-
-@intrinsic
-def _add(typingctx, flag, value):
-    """Add to the number behind a pointer, after everything this thread wrote before; the sum."""
-
-    def codegen(context, builder, sig, args):
-        return builder.add(builder.atomic_rmw("add", args[0], args[1], "acq_rel"), args[1])
-
-    return types.int64(flag, types.int64), codegen
-
-
-@intrinsic
-def _swap(typingctx, flag, old, new):
-    """Write a number behind a pointer if another one is there; whether it was."""
-
-    def codegen(context, builder, sig, args):
-        found = builder.cmpxchg(*args, "acq_rel", "acquire")
-        return builder.extract_value(found, 1)
-
-    return types.boolean(flag, types.int64, types.int64), codegen
-
-
-@intrinsic
-def _pause(typingctx):
-    """Leave the core to a sibling for some cycles."""
-
-    def codegen(context, builder, sig, args):
-        if IS_X86:
-            kind = ir.FunctionType(ir.VoidType(), [])
-            name = "llvm.x86.sse2.pause"
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
 @kernel
 def wait_for(ready):
     """Until ``ready[0]`` is not above 0; False after a while, when sleeping costs less."""
     flag = pointer(ready)
     for _ in range(TURNS):
-        if _peek(flag) <= 0:
+        if peek(flag) <= 0:
             return True
-        _pause()
+        pause()
     return False
 
 
 @kernel
 def begin(flag):
     """Begin the work called for; False if the call was taken back."""
-    return _swap(pointer(flag), CALLED, AT_WORK)
+    return swap(pointer(flag), CALLED, AT_WORK)
 
 
 @kernel
 def stand(flag):
     """Stand by again, with what was written for all to see."""
-    _add(pointer(flag), STANDING - AT_WORK)
+    add(pointer(flag), STANDING - AT_WORK)
 
 
 @kernel
 def leave(flag):
     """Stand by no longer; False if there was a call."""
-    return _swap(pointer(flag), STANDING, AWAY)
+    return swap(pointer(flag), STANDING, AWAY)
 
 
 @entry_kernel
 def call(flag):
     """Call a thread that stands by; whether it does."""
-    return _swap(pointer(flag), STANDING, CALLED)
+    return swap(pointer(flag), STANDING, CALLED)
 
 
 @entry_kernel
 def take_back(flag):
     """Take a call back; False if the thread has begun, or ended with an error."""
-    return _swap(pointer(flag), CALLED, STANDING)
+    return swap(pointer(flag), CALLED, STANDING)
 
 
 @entry_kernel
@@ -116,17 +68,17 @@ def is_back(flag):
     """Whether a thread that was called has done its work, waiting some milliseconds for it."""
     flag = pointer(flag)
     for _ in range(TURNS):
-        state = _peek(flag)
+        state = peek(flag)
         if state != CALLED and state != AT_WORK:
             return True
-        _pause()
+        pause()
     return False
 
 
 @entry_kernel
 def count_down(ready, by):
     """Subtract from ``ready[0]``; what is left. Nobody waits any more at 0 and below."""
-    return _add(pointer(ready), -by)
+    return add(pointer(ready), -by)
 
 
 class Helper:

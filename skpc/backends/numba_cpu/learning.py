@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
 from .accumulate import add_lanes, add_rows
+from .chunks import NO_CHUNK, PLACED
 from .crew import Crew
 from .distinct import find_distinct
 from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, most_panels, run_lanes
@@ -21,9 +23,10 @@ from .packing import Packed, Packer
 from .plan import make_plan
 from .room import Room
 from .rows import empty_data, encode_rows, group_flows
+from .sharing import Sharing
 from .simd import PANEL
-from .tiles import ENDS, LOST_SHARE, learn_tiles, write_job
-from .workspace import Bench
+from .tiles import ALONE, ENDS, FOLLOWS, LEADS, LOST_SHARE, learn_tiles, write_job
+from .workspace import Bench, Workspace
 
 #: Least rows times weights of a lane: with fewer, threads that stand by do not gain.
 LANE_WORK = 500_000
@@ -58,6 +61,8 @@ class Learner:
     again : callable
         From parameters, rows that lost too much, their weights, and what is wanted beside flows to
         their statistics.
+    sharing : Sharing or None
+        How chunks of rows share parts, if they may.
     """
 
     def __init__(
@@ -69,11 +74,12 @@ class Learner:
         lane_tiles: int,
         lost: float,
         again: Again,
+        sharing: Sharing | None,
     ) -> None:
         self._again = again
         self.program, self.dtype, self._packer = program, dtype, packer
         self._tile_panels, self._lane_tiles, self._lost = tile_panels, lane_tiles, lost
-        self.bench = Bench(make_plan(program, training=True), dtype)
+        self.bench = Bench(make_plan(program, training=True), dtype, sharing)
         self._rooms: list[Room] = []
         size = program.n_weights * dtype.itemsize + self.bench.plan.n_leaf_out * 8
         self.max_lanes = int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
@@ -127,7 +133,9 @@ class Learner:
         if room.crew is not None and curve is None and len(X) <= self.bench.most_together:
             room.crew.come()
         same = None
-        if not self.bench.plan.n_data:
+        sharing = self.bench.sharing
+        in_chunk = sharing is not None and len(X) <= sharing.n_rows and curve is None
+        if not self.bench.plan.n_data and not in_chunk:
             same = find_distinct(X, self.program.n_weights)
         if same is not None:
             X = X.take(same.first, axis=0)
@@ -141,23 +149,27 @@ class Learner:
             return
         bench = self.bench if curve is None else curve.bench
         n_threads = min(layout.n_lanes, allowed_threads(n_jobs))
+        # A chunk of rows has sums in two lanes.
+        n_lanes = max(layout.n_lanes, 2) if in_chunk else layout.n_lanes
         together = (
             curve is None
-            and layout.n_lanes * self.program.n_weights <= CREW_NUMBERS
+            and (in_chunk or sharing is None)
+            and n_lanes * self.program.n_weights <= CREW_NUMBERS
             and layout.n_padded <= bench.most_together
         )
         if not together and work < WAKE_WORK:
             n_threads = 1
         groups = []
         if together:
-            crew = self._learn_together(model, X, room, layout, n_threads, beside)
+            crew = self._learn_together(
+                model, X, room, layout, n_lanes, n_threads, in_chunk, beside
+            )
             accumulators = crew.edges, crew.leaf_out
         else:
-            accumulators = bench.accumulators(self.program.n_weights, layout.n_lanes)
-            groups = self._learn_apart(
-                bench, model, X, room, layout, accumulators, n_threads, curve, beside
-            )
-        edges, leaf_out = accumulators[0][: layout.n_lanes], accumulators[1][: layout.n_lanes]
+            accumulators = bench.accumulators(self.program.n_weights, n_lanes)
+            learn = self._learn_chunk if in_chunk else self._learn_apart
+            groups = learn(bench, model, X, room, layout, accumulators, n_threads, curve, beside)
+        edges, leaf_out = accumulators[0][:n_lanes], accumulators[1][:n_lanes]
         n_parts = 1 if together else min(MAX_LANES, 1 + edges.size // PART_NUMBERS)
         flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_parts, n_threads)
         leaf_flow = add_lanes(leaf_out, None, unit, 0, len(leaves), leaves)
@@ -206,18 +218,20 @@ class Learner:
         X: np.ndarray,
         room: Room,
         layout: Layout,
+        n_lanes: int,
         n_threads: int,
+        in_chunk: bool,
         beside: Task | None,
     ) -> Crew:
         """Pass rows that this thread encodes for all; who has the sums."""
         crew = room.crew
-        if crew is None or crew.n_lanes < layout.n_lanes or crew.n_threads < n_threads:
+        if crew is None or crew.n_lanes < n_lanes or crew.n_threads < n_threads:
             crew = room.crew = Crew(
                 self.bench,
                 (room.log_likelihood, room.bound, room.shares),
                 self._tile_panels,
                 self.program.n_weights,
-                layout.n_lanes,
+                n_lanes,
                 n_threads,
                 self._lost,
             )
@@ -225,7 +239,7 @@ class Learner:
         self._packer.fill(model)
         data = crew.data(len(X), layout.n_padded)
         encode_rows(self.bench.plan, self.program.families, model.members, X, data)
-        crew.learn(model, layout, n_threads)
+        crew.learn(model, layout, n_threads, in_chunk)
         if beside is not None:
             beside()
         return crew
@@ -260,7 +274,7 @@ class Learner:
             else:
                 job = np.empty(ENDS + 2, dtype=np.int64)
                 where = (0, 1), model.addresses, ends[lane : lane + 2] - ends[lane]
-                write_job(job, False, data[2], self._tile_panels, *where)
+                write_job(job, False, ALONE, data[2], self._tile_panels, *where)
                 with bench.workspace(most_panels(self._tile_panels)) as space:
                     learn = partial(
                         learn_tiles,
@@ -273,6 +287,8 @@ class Learner:
                         space.slots,
                         edges[lane : lane + 1],
                         leaf_out[lane : lane + 1],
+                        space.shared,
+                        space.own,
                         job,
                         room.chores.left,
                     )
@@ -288,6 +304,68 @@ class Learner:
         tasks = [partial(piece, lane) for lane in range(n_lanes)]
         run_lanes(tasks, n_threads, first=room.chores.help_out, cancel=room.chores.cancel)
         return groups
+
+    def _learn_chunk(
+        self,
+        bench: Bench,
+        model: Packed,
+        X: np.ndarray,
+        room: Room,
+        layout: Layout,
+        accumulators: tuple[np.ndarray, np.ndarray],
+        n_threads: int,
+        curve: Any,
+        beside: Task | None,
+    ) -> list[list[np.ndarray]]:
+        """Pass rows as one chunk, encoded for all, if that is less work; else lane by lane."""
+        data = empty_data(bench.plan, layout.n_padded)
+        encode = partial(encode_rows, bench.plan, self.program.families, model.members, X, data)
+        needed = [encode, partial(self._packer.fill, model)]
+        of_rows = room.log_likelihood, room.bound, room.shares
+
+        def member(i: int, shared: Any, space: Workspace) -> None:
+            job = np.empty(ENDS + layout.n_lanes + 1, dtype=np.int64)
+            where = (ends[i], ends[i + 1]), model.addresses, layout.ends
+            write_job(job, False, FOLLOWS if i else LEADS, data[2], self._tile_panels, *where)
+            learn = partial(
+                learn_tiles,
+                bench.tables,
+                *data[:2],
+                space.buffers,
+                self._lost,
+                *of_rows,
+                space.flow,
+                space.slots,
+                *accumulators,
+                shared,
+                space.own,
+                job,
+                room.chores.left,
+            )
+            room.chores.wait(learn)
+
+        ends = cuts(layout.n_lanes, n_threads)
+        if n_threads == 1:
+            room.chores.do_now(needed, beside)
+        else:
+            room.chores.begin(needed, beside)
+        with ExitStack() as lent:
+            spaces = [
+                lent.enter_context(bench.workspace(most_panels(self._tile_panels)))
+                for _ in range(n_threads)
+            ]
+            shared = spaces[0].shared
+            shared[-1][:] = 0
+
+            def cancel() -> None:
+                shared[-1][PLACED] = NO_CHUNK
+                room.chores.cancel()
+
+            tasks = [partial(member, i, shared, space) for i, space in enumerate(spaces)]
+            run_lanes(tasks, n_threads, first=room.chores.help_out, cancel=cancel)
+        if not bench.plan.group_leaves:
+            return []
+        return [group_flows(bench.plan, self.program.families, model.members, X, data)]
 
     def _add_lanes(self, edges, weights, unit: float, flows, n_parts: int, n_threads: int) -> float:
         """Flows from the sums of all lanes, in parts that threads share; their sum."""

@@ -21,6 +21,7 @@ from ...circuit.program import Program
 from .columns import (
     ARG,
     ARG_END,
+    BELOW,
     CHILD,
     CHILD_SCALE,
     CHILD_UNITS,
@@ -31,6 +32,7 @@ from .columns import (
     EXPONENTIAL,
     FACTOR,
     FACTOR_ROW,
+    GATHER,
     GIVEN,
     HEIGHT,
     KEPT,
@@ -39,6 +41,8 @@ from .columns import (
     LEAF_OUT,
     LEAVES,
     LOG_SCALE,
+    LOOKUP,
+    MAP,
     MEASURE,
     MIXING,
     N_ARG_COLUMNS,
@@ -65,6 +69,9 @@ from .columns import (
     WEIGHTS,
     WIDTH,
 )
+from .leaves import SELECT_STATES
+from .scopes import Scoped
+from .simd import PANEL
 
 
 @dataclass
@@ -141,10 +148,7 @@ class Plan:
     families: list[LeafFamily]
     merged: list[MergedTables]
     group_leaves: list[GroupLeaf]
-    n_values: int  # units of the value buffer
-    n_scales: int
-    n_factors: int
-    n_slots: int  # units of the flow buffer
+    sizes: np.ndarray  # (scopes, 4): units of values, rows of scales and factors, units of slots
     max_units: int
     n_codes: int  # rows of the code array
     n_data: int  # rows of the float data array
@@ -152,6 +156,26 @@ class Plan:
     n_packed_table: int
     n_packed_coefficients: int
     n_log_scale: int
+
+    @property
+    def n_values(self) -> int:
+        """Units of the value buffer, if all scopes have the same rows."""
+        return int(self.sizes[:, 0].sum())
+
+    @property
+    def n_scales(self) -> int:
+        """Rows of the scale buffers."""
+        return int(self.sizes[:, 1].sum())
+
+    @property
+    def n_factors(self) -> int:
+        """Rows of the factor buffer."""
+        return int(self.sizes[:, 2].sum())
+
+    @property
+    def n_slots(self) -> int:
+        """Units of the flow buffer."""
+        return int(self.sizes[:, 3].sum())
 
 
 class _Places:
@@ -176,9 +200,15 @@ class _Places:
 MERGE_STATES = 64
 
 
-def make_plan(program: Program, training: bool, keep_scales: bool = False) -> Plan:
-    """Lay out one tile of a program, for scoring or for training, with scales that last or not."""
+def make_plan(program: Program | Scoped, training: bool, keep_scales: bool = False) -> Plan:
+    """Lay out one tile of a program, for scoring or for training, with scales that last or not.
+
+    Places are counted from the beginning of the vector's scope; a Program has one scope.
+    """
     n = program.n_vectors
+    scope = np.zeros(n, dtype=np.int64)
+    if isinstance(program, Scoped):
+        scope = program.scope
     table = np.zeros((n, N_INSTRUCTION_COLUMNS), dtype=np.int64)
     args = np.zeros((len(program.args), N_ARG_COLUMNS), dtype=np.int64)
     args[:, :6] = program.args
@@ -190,24 +220,27 @@ def make_plan(program: Program, training: bool, keep_scales: bool = False) -> Pl
 
     families, group_leaves, numbers = _lay_out_leaves(program, table)
     merged = _merge_sums_into_leaves(program, table, args, owner, families, numbers)
+    if isinstance(program, Scoped):
+        _lay_out_gathers(program, table, args)
     parents: list[list[int]] = [[] for _ in range(n)]  # argument numbers
     for a in range(len(args)):
-        if table[owner[a], OP] not in (TABLE, SKIP):
+        if table[owner[a], OP] not in (TABLE, LOOKUP, SKIP):
             parents[args[a, CHILD]].append(a)
     parent_ops = [{int(table[owner[a], OP]) for a in parents[v]} for v in range(n)]
+    reader_ops = _through_gathers(parents, parent_ops, owner)
     unread = [v for v in range(n - 1) if not parents[v]]
     table[unread, OP] = SKIP
 
-    _choose_scales(table, args, parent_ops)
-    n_factors = _place_factors(table, args)
-    n_values, n_scales = _place_values(table, args, parents, parent_ops, training, keep_scales)
+    _choose_scales(table, args, reader_ops)
+    sizes = np.zeros((int(scope[-1]) + 1, 4), dtype=np.int64)
+    sizes[:, 2] = _place_factors(table, args, scope)
+    sizes[:, :2] = _place_values(table, args, scope, parents, parent_ops, training, keep_scales)
     args[:, CHILD_VALUE] = table[args[:, CHILD], VALUE]
     args[:, CHILD_UNITS] = program.units[args[:, CHILD]]
     args[:, CHILD_SCALE] = table[args[:, CHILD], SCALE]
     pulls = np.zeros((0, 2), dtype=np.int64)
-    n_slots = 0
     if training:
-        pulls, n_slots = _place_flows(table, args, owner, parents, parent_ops)
+        pulls, sizes[:, 3] = _place_flows(table, args, scope, owner, parents, parent_ops)
     return Plan(
         instructions=table,
         args=args,
@@ -215,10 +248,7 @@ def make_plan(program: Program, training: bool, keep_scales: bool = False) -> Pl
         families=list(families.values()),
         merged=merged,
         group_leaves=group_leaves,
-        n_values=n_values,
-        n_scales=n_scales,
-        n_factors=n_factors,
-        n_slots=n_slots,
+        sizes=sizes,
         max_units=int(program.units.max()),
         **numbers,
     )
@@ -234,7 +264,8 @@ def _merge_sums_into_leaves(program, table, args, owner, families, numbers) -> l
             shape = leaf.family, int(arg[HEIGHT]), int(arg[COLUMNS])
             by_shape.setdefault(shape, []).append(int(v))
     merged = []
-    for (family, height, width), sums in by_shape.items():
+    # Sorted, so that every plan of a circuit has the same tables.
+    for (family, height, width), sums in sorted(by_shape.items()):
         # In the order of their weights, which lie in memory like that.
         sums.sort(key=lambda v: args[table[v, ARG], WEIGHTS])
         states = families[family].n_terms
@@ -273,6 +304,8 @@ def _lay_out_leaves(program: Program, table: np.ndarray):
     out = packed_table = packed_coefficients = log_scale = codes = data = 0
     for f, (family, units) in enumerate(zip(program.families, program.family_units, strict=True)):
         vectors = np.flatnonzero(program.family == f)
+        # So, too, that every plan of a circuit has the same tables.
+        vectors = vectors[np.argsort(program.unit_start[vectors], kind="stable")]
         if family.n_variables > 1:
             for v in vectors:
                 n_units, start = int(program.units[v]), int(program.unit_start[v])
@@ -325,6 +358,34 @@ def _lay_out_leaves(program: Program, table: np.ndarray):
     return families, group_leaves, numbers
 
 
+def _lay_out_gathers(program: Scoped, table, args) -> None:
+    """Say where they read, and look up what is a table of few states."""
+    gathers = np.flatnonzero(table[:, OP] == GATHER)
+    children = args[table[gathers, ARG], CHILD]
+    table[gathers, BELOW] = program.scope[children]
+    table[gathers, MAP] = program.map_of[gathers]
+    few = (table[children, OP] == TABLE) & (table[children, WIDTH] <= SELECT_STATES)
+    for column in (LEAF, LEAF_OUT, LOG_SCALE, WIDTH, KEPT):
+        table[gathers[few], column] = table[children[few], column]
+    table[gathers[few], OP] = LOOKUP
+    table[gathers[few], ARG_END] = table[gathers[few], ARG]
+    # Where every state is a row: see ``Sharing.space``.
+    here = np.flatnonzero((table[:, OP] == TABLE) & (table[:, WIDTH] <= PANEL))
+    table[here, OP] = LOOKUP
+    table[here, MAP] = len(program.maps) + table[here, WIDTH]
+
+
+def _through_gathers(parents, parent_ops, owner) -> list[set[int]]:
+    """Operations that read a vector, be it gathered for them."""
+    found = []
+    for v, ops in enumerate(parent_ops):
+        if GATHER in ops:
+            gathers = [int(owner[a]) for a in parents[v]]
+            ops = (ops - {GATHER}).union(*(parent_ops[g] for g in gathers if g != v))
+        found.append(ops)
+    return found
+
+
 def _choose_scales(table, args, parent_ops) -> None:
     """A sum of one child keeps the child's scale, and measures its own only for another sum."""
     for v in range(len(table)):
@@ -338,60 +399,64 @@ def _choose_scales(table, args, parent_ops) -> None:
             table[v, MEASURE] = True
 
 
-def _place_factors(table, args) -> int:
+def _place_factors(table, args, scope) -> np.ndarray:
     """Rows of scale factors: one for every argument of a sum that is not direct."""
-    n_factors = 0
+    n_factors = np.zeros(int(scope[-1]) + 1, dtype=np.int64)
     for v in range(len(table)):
         indirect = table[v, OP] in (MIXING, KRONECKER) or (
             table[v, OP] == SUM and not table[v, DIRECT]
         )
-        table[v, FACTOR] = n_factors if indirect else -1
+        start = n_factors[scope[v]]
+        table[v, FACTOR] = start if indirect else -1
         rows = slice(table[v, ARG], table[v, ARG_END])
         args[rows, FACTOR_ROW] = -1
         if indirect:
             count = int(table[v, ARG_END] - table[v, ARG])
-            args[rows, FACTOR_ROW] = np.arange(n_factors, n_factors + count)
-            n_factors += count
+            args[rows, FACTOR_ROW] = np.arange(start, start + count)
+            n_factors[scope[v]] += count
     return n_factors
 
 
-def _place_values(table, args, parents, parent_ops, training, keep_scales):
-    values, scales = _Places(), _Places()
+def _place_values(table, args, scope, parents, parent_ops, training, keep_scales):
+    places = [(_Places(), _Places()) for _ in range(int(scope[-1]) + 1)]
     readers = np.array([len(p) for p in parents])
     last = len(table) - 1
     readers[last] += 1
-    scale_readers: dict[int, int] = {}
+    scale_readers: dict[tuple[int, int], int] = {}
     for v in range(len(table)):
         if table[v, OP] == SKIP:
             continue
+        s = int(scope[v])
+        values, scales = places[s]
         units = int(table[v, UNITS])
         mine = args[table[v, ARG] : table[v, ARG_END], CHILD]
         own = not (table[v, DIRECT] and not table[v, MEASURE])
         if own:
             slot = scales.take(1)
-            scale_readers[slot] = 0
+            scale_readers[s, slot] = 0
         else:
             slot = int(table[mine[0], SCALE])
         table[v, SCALE] = slot
-        scale_readers[slot] += int(readers[v])
+        scale_readers[s, slot] += int(readers[v])
         table[v, VALUE] = values.take(units)
         for child in mine.tolist():
             readers[child] -= 1
+            values, scales = places[int(scope[child])]
             place = int(table[child, SCALE])
-            scale_readers[place] -= 1
-            if scale_readers[place] == 0 and not keep_scales:
+            scale_readers[int(scope[child]), place] -= 1
+            if scale_readers[int(scope[child]), place] == 0 and not keep_scales:
                 scales.give(place, 1)
             # In training a leaf below products only is never read again.
             leaf = table[child, OP] in LEAVES and parent_ops[child] <= PRODUCTS
             if readers[child] == 0 and (leaf or not training):
                 values.give(int(table[child, VALUE]), int(table[child, UNITS]))
-    return values.size, scales.size
+    return [(values.size, scales.size) for values, scales in places]
 
 
-def _place_flows(table, args, owner, parents, parent_ops):
+def _place_flows(table, args, scope, owner, parents, parent_ops):
     """Decide how the flow of every vector arrives: pulled from sums, pushed by products."""
     pulls: list[tuple[int, int]] = []
-    n_slots = 0
+    n_slots = np.zeros(int(scope[-1]) + 1, dtype=np.int64)
     args[:, PUSH] = PUSH_NOTHING
     table[:, SLOT] = -1
     waiting: dict[int, bool] = {}
@@ -406,8 +471,8 @@ def _place_flows(table, args, owner, parents, parent_ops):
                 pushing.append(a)
         table[v, PULL_END] = len(pulls)
         if v == last:  # the runner writes the row weights there
-            table[v, SLOT] = n_slots
-            n_slots += 1
+            table[v, SLOT] = n_slots[scope[v]]
+            n_slots[scope[v]] += 1
         if not pushing:
             continue
         is_leaf = table[v, OP] in LEAVES
@@ -421,11 +486,11 @@ def _place_flows(table, args, owner, parents, parent_ops):
             args[pushing, PUSH] = PUSH_DIVIDED
             args[pushing, TARGET] = table[v, VALUE]
         else:
-            table[v, SLOT] = n_slots
-            args[pushing, TARGET] = n_slots
+            table[v, SLOT] = n_slots[scope[v]]
+            args[pushing, TARGET] = n_slots[scope[v]]
             args[pushing, PUSH] = PUSH_MORE
             waiting[v] = True
-            n_slots += int(table[v, UNITS])
+            n_slots[scope[v]] += int(table[v, UNITS])
     # The parents are visited in reverse, so the last one writes and the others add.
     for v in waiting:
         pushing = [a for a in parents[v] if args[a, PUSH] == PUSH_MORE]

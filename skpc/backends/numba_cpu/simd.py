@@ -80,7 +80,9 @@ def pointer_at(typingctx, like, address):
 
 @intrinsic
 def offset(typingctx, source, n):
-    """The pointer ``n`` numbers further on."""
+    """The pointer ``n`` numbers further on, None for None."""
+    if isinstance(source, types.NoneType):
+        return source(source, types.intp), lambda context, builder, sig, args: args[0]
 
     def codegen(context, builder, sig, args):
         return builder.gep(args[0], [args[1]])

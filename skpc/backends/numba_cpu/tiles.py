@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .backward import backward_tile
+from .chunks import begin_chunk, chunk_panels, read_below, sent_below, take_part
 from .columns import SLOT
-from .forward import forward_tile, root_result
+from .forward import LOST_SHARE, forward_tile, root_result
 from .handover import begin, leave, stand, wait_for
 from .kernel_cache import entry_kernel, kernel
 from .simd import (
@@ -19,9 +20,6 @@ from .simd import (
     restore_rounding,
     store,
 )
-
-#: A row whose share of lost mass may exceed this is evaluated again in float64 logs.
-LOST_SHARE = 1e-6
 
 
 @kernel
@@ -56,25 +54,55 @@ def count_tiles(n_panels, tile_panels):
 
 
 @kernel
+def count_chunks(n_panels, shared):
+    """Chunks of rows that may share parts: one if they do not."""
+    if shared is None:
+        return 1
+    most = chunk_panels(shared)
+    return max(1, (n_panels + most - 1) // most)
+
+
+@kernel
 def first_panel(tile, n_tiles, n_panels):
     """Where a tile begins; lengths differ by one panel at most."""
     return tile * n_panels // n_tiles
 
 
 @entry_kernel
-def score_tiles(tables, model, data, all_panels, tile_panels, buffers, lost, log_likelihood, bound):
-    """Log-likelihoods of the rows of so many panels, tile by tile."""
+def score_tiles(
+    tables, model, data, all_panels, tile_panels, buffers, lost, log_likelihood, bound, shared, own
+):
+    """Log-likelihoods of the rows of so many panels, tile by tile.
+
+    ``shared`` and ``own`` are spaces of a ``Sharing``, for chunks of rows in which parts of many
+    are equal, or None.
+    """
     model, data, scales, (values, factors, scratch) = bare_pointers(model, data, buffers)
     log_likelihood = pointer(log_likelihood)
     bound = pointer(bound)
+    none = np.int64(0)  # a literal would be compiled for
     before = flush_subnormals()
-    n_tiles = count_tiles(all_panels, tile_panels)
-    for tile in range(n_tiles):
-        start = first_panel(tile, n_tiles, all_panels)
-        n_panels = first_panel(tile + 1, n_tiles, all_panels) - start
-        row = start * PANEL
-        forward_tile(tables, model, data, row, n_panels, values, scales, factors, scratch, lost)
-        root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
+    n_chunks = count_chunks(all_panels, shared)
+    for chunk in range(n_chunks):
+        first = first_panel(chunk, n_chunks, all_panels)
+        length = first_panel(chunk + 1, n_chunks, all_panels) - first
+        if shared is not None:
+            begin_chunk(shared)
+            if take_part(
+                True, model, data, first * PANEL, length, lost, log_likelihood, bound, None,
+                shared, own,
+            ):  # fmt: skip
+                continue
+        n_tiles = count_tiles(length, tile_panels)
+        for tile in range(n_tiles):
+            start = first_panel(tile, n_tiles, length)
+            n_panels = first_panel(tile + 1, n_tiles, length) - start
+            row = (first + start) * PANEL
+            forward_tile(
+                tables, none, tables[0].shape[0], model, data, row, n_panels, values, scales,
+                factors, scratch, lost, read_below(shared, none),
+            )  # fmt: skip
+            root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
     restore_rounding(before)
 
 
@@ -92,6 +120,8 @@ def learn_tiles(
     slots,
     edges,
     leaf_out,
+    shared,
+    own,
     job,
     flag,
 ):
@@ -99,7 +129,8 @@ def learn_tiles(
 
     ``job`` says what to do, see ``write_job``: rows of lane i add to ``edges[i]`` and
     ``leaf_out[i]``. It is read when ``flag[0]`` is 0, which says that model and data are there
-    too; below 0 they never will be. A thread that stays does so only if nobody takes the call back
+    too; below 0 they never will be. ``shared`` and ``own`` are as in
+    ``score_tiles``. A thread that stays does so only if nobody takes the call back
     before it begins, and waits for the next one after every job: see ``handover.py``. Returns
     whether there is nothing more to wait for.
     """
@@ -111,6 +142,7 @@ def learn_tiles(
     flow = pointer(flow)
     slots = pointer(slots)
     instructions = tables[0]
+    none = np.int64(0)  # a literal would be compiled for
     while True:
         if not wait_for(flag):
             if job[STAYS] == 0 or leave(flag):
@@ -128,38 +160,59 @@ def learn_tiles(
         )
         data = pointer(codes), pointer(floats), job[N_ROWS]
         before = flush_subnormals()
-        for lane in range(job[FIRST], job[LAST]):
+        paid = False
+        if shared is not None:
+            if job[TOGETHER] == LEADS or job[TOGETHER] == FOLLOWS:
+                second = min(1, edges.shape[0] - 1)
+                learning = (
+                    row_weights,
+                    pointer(edges),
+                    pointer(leaf_out),
+                    offset(pointer(edges), second * edges.shape[1]),
+                    offset(pointer(leaf_out), second * leaf_out.shape[1]),
+                )
+                paid = take_part(
+                    job[TOGETHER] == LEADS, model, data, none, job[N_ROWS] // PANEL, lost,
+                    log_likelihood, bound, learning, shared, own,
+                )  # fmt: skip
+        for lane in range(job[FIRST], job[FIRST] if paid else job[LAST]):
             lane_edges = offset(pointer(edges), lane * edges.shape[1])
             lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
             first = job[ENDS + lane]
             all_panels = job[ENDS + lane + 1] - first
-            n_tiles = count_tiles(all_panels, job[TILE_PANELS])
-            for tile in range(n_tiles):
-                start = first_panel(tile, n_tiles, all_panels)
-                n_panels = first_panel(tile + 1, n_tiles, all_panels) - start
-                row, rows = (first + start) * PANEL, n_panels * PANEL
-                forward_tile(
-                    tables, model, data, row, n_panels, values, scales, factors, scratch, lost
-                )
-                root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
-                root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
-                for t in range(rows):
-                    whole = load(bound, row + t) <= LOST_SHARE
-                    store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
-                backward_tile(
-                    tables,
-                    model,
-                    data,
-                    row,
-                    n_panels,
-                    values,
-                    factors,
-                    scratch,
-                    flow,
-                    slots,
-                    lane_edges,
-                    lane_leaves,
-                )
+            n_chunks = count_chunks(all_panels, shared) if job[TOGETHER] == ALONE else 1
+            for chunk in range(n_chunks):
+                begun = first_panel(chunk, n_chunks, all_panels)
+                length = first_panel(chunk + 1, n_chunks, all_panels) - begun
+                begun += first
+                if shared is not None:
+                    if job[TOGETHER] == ALONE:
+                        begin_chunk(shared)
+                        lanes = row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves
+                        if take_part(
+                            job[TOGETHER] == ALONE, model, data, begun * PANEL, length, lost,
+                            log_likelihood, bound, lanes, shared, own,
+                        ):  # fmt: skip
+                            continue
+                n_tiles = count_tiles(length, job[TILE_PANELS])
+                for tile in range(n_tiles):
+                    start = first_panel(tile, n_tiles, length)
+                    n_panels = first_panel(tile + 1, n_tiles, length) - start
+                    row, rows = (begun + start) * PANEL, n_panels * PANEL
+                    forward_tile(
+                        tables, none, instructions.shape[0], model, data, row, n_panels, values,
+                        scales, factors, scratch, lost, read_below(shared, none),
+                    )  # fmt: skip
+                    root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
+                    root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
+                    for t in range(rows):
+                        whole = load(bound, row + t) <= LOST_SHARE
+                        store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
+                    backward_tile(
+                        tables, none, instructions.shape[0], model, data, row, n_panels, values,
+                        factors, scratch, flow, slots, lane_edges, lane_leaves,
+                        sent_below(shared, none, none),
+                    )  # fmt: skip
         restore_rounding(before)
         if job[STAYS] == 0:
             return True
@@ -167,13 +220,17 @@ def learn_tiles(
 
 
 #: What a job consists of; from ``ENDS`` on the first panel of every lane, and the end of the last.
-STAYS, N_ROWS, TILE_PANELS, FIRST, LAST = range(5)
-AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS, ENDS = range(5, 10)
+STAYS, TOGETHER, N_ROWS, TILE_PANELS, FIRST, LAST = range(6)
+AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS, ENDS = range(6, 11)
+#: How a thread goes about rows of which parts are equal: with its own, chunk by chunk; first or
+#: second in a team that has one chunk; or it does not look for them any more.
+ALONE, LEADS, FOLLOWS, IN_TILES = range(4)
 
 
 def write_job(
     job: np.ndarray,
     stays: bool,
+    together: int,
     n_rows: int,
     tile_panels: int,
     lanes: tuple[int, int],
@@ -187,6 +244,8 @@ def write_job(
     job : ndarray of shape (``ENDS`` + n_lanes + 1,) or longer
     stays : bool
         Whether the thread stands by for another job.
+    together : int
+        ``ALONE``, ``LEADS``, ``FOLLOWS`` or ``IN_TILES``.
     n_rows : int
         Of the data, padding included.
     tile_panels : int
@@ -198,5 +257,5 @@ def write_job(
     ends : ndarray of shape (n_lanes + 1,)
         First panel of every lane, and the end of the last.
     """
-    job[:ENDS] = (stays, n_rows, tile_panels, *lanes, *addresses)
+    job[:ENDS] = (stays, together, n_rows, tile_panels, *lanes, *addresses)
     job[ENDS : ENDS + len(ends)] = ends

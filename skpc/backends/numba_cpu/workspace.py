@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .plan import Plan
+from .sharing import Sharing
 from .simd import PANEL
 
 #: Encoded cells that one thread writes while the others wake up.
@@ -17,18 +18,20 @@ FEW_NUMBERS = 1 << 16
 
 
 class Workspace(NamedTuple):
-    """What one thread needs for one tile."""
+    """What one thread needs for one tile, and for chunks of rows that share parts."""
 
     buffers: tuple
     flow: np.ndarray
     slots: np.ndarray
+    shared: Any
+    own: Any
 
 
 class Bench:
     """A plan, its tables, and the buffers that threads borrow from it."""
 
-    def __init__(self, plan: Plan, dtype: np.dtype) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, dtype: np.dtype, sharing: Sharing | None = None) -> None:
+        self.plan, self.sharing = plan, sharing
         self.dtype = dtype
         self.tables = (plan.instructions, plan.args, plan.pulls)
         self._free: list[tuple[int, Any]] = []
@@ -77,7 +80,9 @@ class Bench:
         # all that most circuits need, in two thirds of the time.
         factors = empty(plan.n_factors) if plan.n_factors else None
         buffers = (empty(plan.n_values), scales, factors, empty(plan.max_units))
-        return Workspace(buffers, empty(plan.max_units), empty(plan.n_slots))
+        sharing = self.sharing
+        shared, own = (None, None) if sharing is None else (sharing.space(), sharing.own_space())
+        return Workspace(buffers, empty(plan.max_units), empty(plan.n_slots), shared, own)
 
     def accumulators(self, n_weights: int, n_lanes: int) -> tuple[np.ndarray, np.ndarray]:
         """Zeroed (lanes, weights) and (lanes, leaf statistics), of ``n_lanes`` or more.

@@ -1,0 +1,379 @@
+"""Chunks of rows through the circuit scope by scope, by one thread or by several: see scopes.py.
+
+Three rounds of tasks, each in an order in which what a task needs comes before it: the rows of a
+scope are numbered; values go up; flows come down. A thread takes the next task, and waits for
+what it needs, which another thread is at work on. So nothing depends on how many threads there are
+or on when they come. Where a scope has many rows, their halves are tasks of their own: flows that
+they send to the same row below go to different slots, and their sums to different lanes.
+"""
+
+from __future__ import annotations
+
+from numba import types
+from numba.extending import overload
+
+from .atomics import add, pause, peek
+from .backward import backward_tile
+from .columns import (
+    ABOVE,
+    AT_FACTORS,
+    AT_SCALES,
+    AT_SLOTS,
+    AT_VALUES,
+    CODE,
+    CUT,
+    FACTORS,
+    FIRST,
+    FIRST_MAP,
+    LAST,
+    LAST_MAP,
+    N_DISTINCT,
+    PANELS,
+    PART,
+    PART_END,
+    SCALES,
+    SLOT,
+    SLOTS,
+    TWOFOLD,
+    VALUES,
+    WORK,
+)
+from .forward import LOST_SHARE, forward_tile, root_result
+from .gather import halves
+from .kernel_cache import kernel
+from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
+from .simd import (
+    LANES,
+    PANEL,
+    load,
+    never_inline,
+    offset,
+    pointer,
+    store,
+    vadd,
+    vfill,
+    vload,
+    vstore,
+)
+
+#: Panels from which on a scope's rows are halved.
+HALVED = 4
+# What threads tell each other, far enough apart for a cache line each: the next task of every
+# round, tasks done of the last, whether the places are known (or that row by row is no more
+# work), whether the root's flows are. Behind it, for every scope, what is done of every round.
+NEXT_NUMBER, NEXT_UP, NEXT_DOWN, DONE, PLACED, AT_ROOT, TOLD = range(0, 112, 16)
+CHUNK, NO_CHUNK = 1, 2
+
+
+@kernel
+def bare_buffers(buffers):
+    """Those of a workspace."""
+    values, scales, factors = buffers
+    inverse, exponent, relative, absolute = scales
+    return (
+        (pointer(inverse), pointer(exponent), pointer(relative), pointer(absolute)),
+        (pointer(values), pointer(factors)),
+    )
+
+
+@kernel
+def chunk_panels(shared):
+    """Most panels of a chunk."""
+    return shared[2][0].shape[1] // PANEL
+
+
+@kernel
+def begin_chunk(shared):
+    """Forget the chunk before, when no other thread is at work on it."""
+    team = shared[-1]
+    for i in range(team.size):
+        team[i] = 0
+
+
+@kernel
+def take_part(
+    leads, model, data, row, n_panels, lost, log_likelihood, bound, learning, shared, own
+):  # fmt: skip
+    """Compute rows from ``row`` with others, whoever comes; False if row by row is no more work.
+
+    Parameters
+    ----------
+    leads : bool
+        One thread does, which returns when all is done.
+    learning : tuple or None
+        Row weights; edge sums and leaf sums of the first halves, and of the second ones. Without
+        it rows are only scored.
+    shared : tuple
+        ``Sharing.space``, common to all.
+    own : tuple
+        ``Sharing.own_space``, of this thread.
+    """
+    never_inline()
+    _, (scopes, parts, below, active), numbers, (places, tasks), buffers, _, team = shared
+    told = pointer(team)
+    n_scopes = scopes.shape[0]
+    numbered, up = offset(told, TOLD), offset(told, TOLD + n_scopes)
+    down = offset(told, TOLD + 2 * n_scopes)
+    codes, _, stride = data
+    n = n_panels * PANEL
+    keys, table = own[2], own[3]
+    works = leads or shared[5][3]
+    while works:
+        i = add(offset(told, NEXT_NUMBER), 1) - 1
+        if i >= active.size:
+            break
+        s = active[i]
+        for p in range(scopes[s, PART], scopes[s, PART_END]):
+            if scopes[parts[p], WORK] > 0:
+                _wait(offset(numbered, parts[p]))
+        number_scope(s, scopes, parts, codes, row, stride, n, numbers, places, keys, table)
+        add(offset(numbered, s), 1)
+    if leads:
+        for i in range(active.size):
+            _wait(offset(numbered, active[i]))
+        pays = _place(scopes, below, active, n, places, tasks, buffers, shared[5])
+        add(offset(told, PLACED), CHUNK if pays else NO_CHUNK)
+    _wait(offset(told, PLACED))
+    if peek(offset(told, PLACED)) != CHUNK:
+        return False
+    if not works:
+        return True
+    n_tasks = tasks[0]
+    while True:
+        i = add(offset(told, NEXT_UP), 1)
+        if i > n_tasks:
+            break
+        s, half = tasks[i] // 2, tasks[i] % 2
+        for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
+            _wait_for_halves(up, below[m], scopes, places)
+        _values_up(s, half, model, data, row, lost, learning, shared, own)
+        add(offset(up, s), 1)
+    last = n_scopes - 1
+    if leads:
+        _wait_for_halves(up, last, scopes, places)
+        _tell_rows(row, n, log_likelihood, bound, shared)
+        if learning is not None:
+            _flow_of_rows(row, n, learning[0], shared)
+            add(offset(told, AT_ROOT), 1)
+    if learning is not None:
+        _wait(offset(told, AT_ROOT))
+        while True:
+            i = add(offset(told, NEXT_DOWN), 1) - 1
+            if i >= n_tasks:
+                break
+            s, half = tasks[n_tasks - i] // 2, tasks[n_tasks - i] % 2
+            if scopes[s, ABOVE] >= 0:
+                _wait_for_halves(down, scopes[s, ABOVE], scopes, places)
+            _flows_down(s, half, model, data, row, learning, shared, own)
+            add(offset(down, s), 1)
+            add(offset(told, DONE), 1)
+        if leads:
+            _wait_for(offset(told, DONE), n_tasks)
+    return True
+
+
+@kernel
+def _wait_for(flag, least):
+    while peek(flag) < least:
+        pause()
+
+
+@kernel
+def _wait(flag):
+    while peek(flag) == 0:
+        pause()
+
+
+@kernel
+def _wait_for_halves(done, s, scopes, places):
+    if scopes[s, WORK] > 0:
+        halved = places[s, CUT] != places[s, PANELS]
+        _wait_for(offset(done, s), 1 + halved)
+
+
+@kernel
+def _place(scopes, below, active, n, places, tasks, buffers, down):
+    never_inline()
+    """Say where the rows of every scope lie, and list the tasks; whether it pays."""
+    values, scales, factors = buffers
+    n_values = n_scales = n_factors = n_slots = n_tasks = 0
+    work = full = 0
+    for i in range(active.size):
+        s = active[i]
+        places[s, TWOFOLD] = 0
+        full += scopes[s, WORK]
+    for back in range(active.size):
+        s = active[active.size - 1 - back]
+        panels = (places[s, N_DISTINCT] + PANEL - 1) // PANEL
+        halved = panels >= HALVED and scopes[s, CODE] < 0
+        places[s, PANELS], places[s, CUT] = panels, panels // 2 if halved else panels
+        if halved:
+            for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
+                places[below[m], TWOFOLD] = 1
+    for i in range(active.size):
+        s = active[i]
+        rows = places[s, PANELS] * PANEL
+        places[s, AT_VALUES], places[s, AT_SCALES] = n_values, n_scales
+        places[s, AT_FACTORS], places[s, AT_SLOTS] = n_factors, n_slots
+        n_values += scopes[s, VALUES] * rows
+        n_scales += scopes[s, SCALES] * rows
+        n_factors += scopes[s, FACTORS] * rows
+        n_slots += scopes[s, SLOTS] * rows * (1 + places[s, TWOFOLD])
+        work += scopes[s, WORK] * rows
+        for half in range(1 if places[s, CUT] == places[s, PANELS] else 2):
+            n_tasks += 1
+            tasks[n_tasks] = 2 * s + half
+    tasks[0] = n_tasks
+    fits = n_values <= values.size and n_scales <= scales[0].size and n_factors <= _size(factors)
+    _, slots, most, _ = down
+    return fits and n_slots <= slots.size and work <= most * full * n
+
+
+@kernel
+def _part(s, half, places):
+    """First panel of a half, and how many it has."""
+    cut = places[s, CUT]
+    return (0, cut) if half == 0 else (cut, places[s, PANELS] - cut)
+
+
+def read_below(shared, start):
+    """What gathers read, for rows of a scope from ``start``; None for None."""
+
+
+def sent_below(shared, start, half):
+    """Where they send flows."""
+
+
+@overload(read_below)
+def _read_below(shared, start):
+    if isinstance(shared, types.NoneType):
+        return lambda shared, start: None
+
+    def found(shared, start):
+        _, (scopes, _, _, _), numbers, (places, _), buffers, _, _ = shared
+        scales, (values, _) = bare_buffers(buffers)
+        mapped = numbers[2]
+        return offset(pointer(mapped), start), mapped.shape[1], scopes, places, values, scales
+
+    return found
+
+
+@overload(sent_below)
+def _sent_below(shared, start, half):
+    if isinstance(shared, types.NoneType):
+        return lambda shared, start, half: None
+
+    def found(shared, start, half):
+        _, (scopes, _, _, _), numbers, (places, _), _, down, _ = shared
+        rows, slots = numbers[2], pointer(down[1])
+        return offset(pointer(rows), start), rows.shape[1], scopes, places, slots, half
+
+    return found
+
+
+@kernel
+def _values_up(s, half, model, data, row, lost, learning, shared, own):
+    never_inline()
+    tables, (scopes, _, below, _), numbers, (places, _), buffers, down, _ = shared
+    scales, (values, factors) = bare_buffers(buffers)
+    inverse, exponent, relative, absolute = scales
+    ids, first, mapped = numbers
+    chunk = ids.shape[1]
+    codes, _, stride = data
+    number, met, out = pointer(ids), offset(pointer(first), s * chunk), pointer(mapped)
+    found = places[s, N_DISTINCT]
+    first_panel, n_panels = _part(s, half, places)
+    start, rows = first_panel * PANEL, n_panels * PANEL
+    if scopes[s, CODE] >= 0 and not codes_are_numbers(s, scopes):
+        keep_codes(s, scopes, codes, row, stride, met, found, rows)
+    for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
+        other = numbers_of(below[m], scopes, codes, row, stride, number, chunk)
+        for i in range(start, min(found, start + rows)):
+            store(out, m * chunk + i, load(other, load(met, i)))
+        # What fills the last panel must be readable, and gets no flow.
+        for i in range(max(start, found), start + rows):
+            store(out, m * chunk + i, 0)
+    results, slots, _, _ = down
+    if learning is not None:
+        size = scopes[s, SLOTS]
+        here = places[s, AT_SLOTS] + size * start
+        _clear(slots, here, size * rows)
+        if places[s, TWOFOLD] != 0:
+            _clear(slots, here + size * places[s, PANELS] * PANEL, size * rows)
+    at = places[s, AT_SCALES] + scopes[s, SCALES] * start
+    mine = offset(inverse, at), offset(exponent, at), offset(relative, at), offset(absolute, at)
+    here = offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start)
+    forward_tile(
+        tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels, here, mine,
+        offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]), lost,
+        read_below(shared, start),
+    )  # fmt: skip
+    if s == scopes.shape[0] - 1:
+        of_rows = pointer(results)
+        root_result(
+            tables, start, n_panels, here, mine, of_rows, offset(of_rows, results.shape[1])
+        )  # fmt: skip
+
+
+@kernel
+def _flows_down(s, half, model, data, row, learning, shared, own):
+    never_inline()
+    tables, (scopes, _, _, _), numbers, (places, _), buffers, down, _ = shared
+    _, (values, factors) = bare_buffers(buffers)
+    first_panel, n_panels = _part(s, half, places)
+    start, rows = first_panel * PANEL, n_panels * PANEL
+    slots = pointer(down[1])
+    size = scopes[s, SLOTS]
+    here = offset(slots, places[s, AT_SLOTS] + size * start)
+    if places[s, TWOFOLD] != 0:
+        more = size * places[s, PANELS] * PANEL
+        for i in range(0, size * rows, LANES):
+            vstore(here, i, vadd(vload(here, i), vload(here, more + i)))
+    _, edges, leaf_out, more_edges, more_leaf_out = learning
+    if half != 0:
+        edges, leaf_out = more_edges, more_leaf_out
+    backward_tile(
+        tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels,
+        offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start),
+        offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]),
+        pointer(own[0]), here, edges, leaf_out, sent_below(shared, start, half),
+    )  # fmt: skip
+
+
+@kernel
+def _tell_rows(row, n, log_likelihood, bound, shared):
+    """Every row has the result of the one that it is equal to."""
+    ids, results = shared[2][0], shared[5][0]
+    last = ids.shape[0] - 1
+    for i in range(n):
+        store(log_likelihood, row + i, results[0, ids[last, i]])
+        store(bound, row + i, results[1, ids[last, i]])
+
+
+@kernel
+def _flow_of_rows(row, n, row_weights, shared):
+    """The root's flows: weights of equal rows together, none for a row that lost too much."""
+    tables, (scopes, _, _, _), numbers, (places, _), _, down, _ = shared
+    results, slots, _, _ = down
+    ids = numbers[0]
+    last = scopes.shape[0] - 1
+    slot = tables[0][tables[0].shape[0] - 1, SLOT]
+    place = places[last]
+    cut, near, far = halves(place, place[AT_SLOTS], scopes[last, SLOTS], slot, 1)
+    for i in range(n):
+        at = ids[last, i]
+        if results[1, at] <= LOST_SHARE:
+            slots[(near if at < cut else far) + at] += load(row_weights, row + i)
+
+
+@kernel
+def _clear(array, start, n):
+    target = pointer(array)
+    zero = vfill(target, 0)
+    for i in range(start, start + n, LANES):
+        vstore(target, i, zero)
+
+
+@kernel
+def _size(array):
+    return 0 if array is None else array.size

@@ -1,0 +1,182 @@
+"""What computing rows scope by scope needs: tables for its kernels, and arrays for threads."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...circuit import Program
+from .chunks import TOLD
+from .columns import (
+    ARG,
+    ARG_END,
+    CODE,
+    COLUMNS,
+    DATA,
+    HEIGHT,
+    INPUT,
+    KRONECKER,
+    MIXING,
+    N_DISTINCT,
+    N_PLACE_COLUMNS,
+    OP,
+    SKIP,
+    SLOTS,
+    STATES,
+    SUM,
+    UNITS,
+    UNLIKE,
+    VALUES,
+    WEIGHTS,
+    WIDTH,
+    WORK,
+)
+from .plan import make_plan
+from .scopes import Scoped
+from .simd import PANEL
+
+#: Rows of a chunk: in more of them more parts are equal, but what is computed leaves the cache.
+CHUNK_ROWS = 1024
+#: Bytes of values up to which rows share a chunk.
+CHUNK_BYTES = 1 << 26
+#: Share of the work of all rows above which scopes do not pay, and where one thread does it all.
+MOST_WORK, MOST_WORK_ALONE = 0.7, 0.4
+#: Least work of a scope on average: with less, numbering its rows would be felt.
+LEAST_WORK = 64
+#: Weights that a unit of a vector costs as much as.
+UNIT_WORK = 4
+
+
+def may_share(program: Program, dtype: np.dtype) -> bool:
+    """Whether scopes are worth a look: columns of few values, and room for many rows."""
+    finite = any(family.n_states is not None for family in program.families)
+    return finite and _chunk_rows(int(program.units.sum()), dtype) > 0
+
+
+def _chunk_rows(units: int, dtype: np.dtype) -> int:
+    """Rows of a chunk that has so many values a row; 0 if these would be too few."""
+    most = min(CHUNK_ROWS, CHUNK_BYTES // (dtype.itemsize * max(1, units)))
+    return 0 if most < CHUNK_ROWS // 4 else most - most % PANEL
+
+
+class Sharing:
+    """A program laid out by scopes.
+
+    Parameters
+    ----------
+    scoped : Scoped
+    training : bool
+    dtype : dtype
+
+    Attributes
+    ----------
+    n_rows : int
+        Of a chunk, at most.
+    pays : bool
+        Whether there is any use in it.
+    for_many : bool
+        Whether several threads can compute a chunk together: no two scopes have weights, leaves
+        or flows in common.
+    """
+
+    def __init__(self, scoped: Scoped, training: bool, dtype: np.dtype) -> None:
+        self.plan = plan = make_plan(scoped, training)
+        self.dtype = dtype
+        self.n_rows = _chunk_rows(int(plan.sizes[:, 0].sum()), dtype)
+        self._scopes = scoped.scopes.copy()
+        self._scopes[:, VALUES : SLOTS + 1] = plan.sizes
+        self._parts = scoped.parts
+        self._below = np.array([m.below for m in scoped.maps], dtype=np.int64)
+        self.pays = self.n_rows > 0 and self._describe_scopes(scoped)
+        self.for_many = self.pays and scoped.is_tree and self._is_untied(scoped)
+
+    def _describe_scopes(self, scoped: Scoped) -> bool:
+        """Tell the kernels about inputs and work; whether there is any use in that."""
+        scopes, table, args = self._scopes, self.plan.instructions, self.plan.args
+        scopes[:, CODE] = -1
+        for v in range(len(table)):
+            s, op, units = scoped.scope[v], table[v, OP], int(table[v, UNITS])
+            if scoped.op[v] == INPUT:
+                if scoped.families[scoped.family[v]].n_states is None:
+                    scopes[s, UNLIKE] = 1
+                elif scopes[s, CODE] not in (-1, table[v, DATA]):
+                    return False  # two families read the column
+                else:
+                    scopes[s, CODE], scopes[s, STATES] = table[v, DATA], table[v, WIDTH] - 2
+            if op == SKIP:
+                continue
+            scopes[s, WORK] += UNIT_WORK * units
+            mine = args[table[v, ARG] : table[v, ARG_END]]
+            if op == SUM:
+                scopes[s, WORK] += int((mine[:, HEIGHT] * mine[:, COLUMNS]).sum())
+            elif op == MIXING:
+                scopes[s, WORK] += units * len(mine)
+            elif op == KRONECKER:
+                scopes[s, WORK] += units * int(mine[:, COLUMNS].prod())
+        inner = scopes[:, CODE] < 0
+        return bool(inner.any() and not inner.all() and scopes[inner, WORK].mean() >= LEAST_WORK)
+
+    def _is_untied(self, scoped: Scoped) -> bool:
+        """Whether every weight and every leaf unit belongs to one scope."""
+        args = self.plan.args
+        owner = np.repeat(np.arange(len(scoped.op)), np.diff(scoped.arg_start))
+        for of_scope, key in (
+            (scoped.scope[owner], args[:, WEIGHTS]),
+            (scoped.scope, scoped.family * (1 << 40) + scoped.unit_start),
+        ):
+            used = key >= 0
+            pairs = np.unique(np.column_stack([key[used], of_scope[used]]), axis=0)
+            if len(np.unique(pairs[:, 0])) < len(pairs):
+                return False
+        return True
+
+    @cached_property
+    def _active(self) -> np.ndarray:
+        return np.flatnonzero(self._scopes[:, WORK] > 0)
+
+    def space(self) -> Any:
+        """Arrays for the threads at work on one chunk, and all else that the kernels need."""
+        plan, n, dtype = self.plan, self.n_rows, self.dtype
+        most = MOST_WORK if self.for_many else MOST_WORK_ALONE
+        values, scales, factors, slots = (
+            int((most * n + PANEL) * max(1, size)) for size in plan.sizes.sum(axis=0)
+        )
+        n_scopes, n_maps = len(self._scopes), len(self._below)
+
+        def empty(size: int) -> np.ndarray:
+            return np.zeros(size, dtype=dtype)
+
+        # Behind the maps, for so many states and two more, those of which every one is a row.
+        mapped = np.zeros((n_maps + PANEL + 1, n), dtype=np.int32)
+        for width in range(2, PANEL + 1):
+            mapped[n_maps + width, :width] = np.arange(width)
+            mapped[n_maps + width, width:] = width - 2
+        places = np.zeros((n_scopes, N_PLACE_COLUMNS), dtype=np.int64)
+        places[:, N_DISTINCT] = self._scopes[:, STATES] + 2
+        return (
+            (plan.instructions, plan.args, plan.pulls),
+            (self._scopes, self._parts, self._below, self._active),
+            (*np.zeros((2, n_scopes, n), dtype=np.int32), mapped),
+            (places, np.zeros(2 * n_scopes + 1, dtype=np.int64)),
+            (
+                empty(values),
+                (empty(scales), np.zeros(scales), empty(scales), empty(scales)),
+                empty(factors) if plan.n_factors else None,
+            ),
+            # Both halves of a scope may have slots for the rows below.
+            (np.zeros((2, n)), empty(2 * slots), most, self.for_many),
+            np.zeros(TOLD + 3 * n_scopes, dtype=np.int64),
+        )
+
+    def own_space(self) -> Any:
+        """Arrays for one thread: flows, scratch, keys of rows and their hash table."""
+        rows = self.plan.max_units * self.n_rows
+        most = max(4 * self.n_rows, int(self._scopes[:, STATES].max()) + 2)
+        return (
+            np.zeros(rows, dtype=self.dtype),
+            np.zeros(rows, dtype=self.dtype),
+            np.zeros(self.n_rows, dtype=np.int32),
+            np.zeros(1 << (most - 1).bit_length(), dtype=np.int32),
+        )

@@ -1,0 +1,235 @@
+"""What parts of a circuit see alike in many rows is computed once, and nothing but time changes."""
+
+import numpy as np
+import pytest
+
+from skpc.backends.numba_cpu import NumbaBackend, learning, sharing, tiles
+from skpc.backends.numba_cpu.chunks import CHUNK, NO_CHUNK, PLACED
+from skpc.backends.numba_cpu.columns import (
+    CODE,
+    CUT,
+    GATHER,
+    LOOKUP,
+    N_DISTINCT,
+    OP,
+    PANELS,
+    PART,
+    PART_END,
+)
+from skpc.backends.numba_cpu.scopes import Scoped
+from skpc.circuit import Circuit, Input, Product, Program, Sum
+from skpc.distributions import Bernoulli, Categorical
+from tests import reference
+
+
+@pytest.fixture(autouse=True)
+def for_small_circuits(monkeypatch):
+    monkeypatch.setattr(sharing, "LEAST_WORK", 0)
+    monkeypatch.setattr(learning, "LANE_WORK", 1)
+    monkeypatch.setattr(learning, "WAKE_WORK", 1)
+
+
+@pytest.fixture
+def always(monkeypatch):
+    monkeypatch.setattr(sharing, "MOST_WORK", 2.0)
+    monkeypatch.setattr(sharing, "MOST_WORK_ALONE", 2.0)
+
+
+class Watched:
+    """Spaces that were made, whose flags say what came of the last chunk."""
+
+    def __init__(self, monkeypatch):
+        self.spaces = []
+        make = sharing.Sharing.space
+        monkeypatch.setattr(
+            sharing.Sharing, "space", lambda mine: self.spaces.append(make(mine)) or self.spaces[-1]
+        )
+
+    @property
+    def ways(self):
+        return {int(space[-1][PLACED]) for space in self.spaces} - {0}
+
+
+def row_by_row(parameters, dtype=np.float64, n_jobs=1):
+    backend = NumbaBackend(parameters.program, dtype, n_jobs)
+    backend.__dict__["_scoped"] = None
+    return backend
+
+
+def assert_same(found, expected, rtol=1e-10):
+    assert found.weight == pytest.approx(expected.weight, rel=1e-13)
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-12)
+    np.testing.assert_allclose(found.flows, expected.flows, rtol=rtol, atol=1e-12)
+    for mine, other in zip(found.leaves, expected.leaves, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=rtol, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 70, 400, 2500])
+@pytest.mark.parametrize("name", sorted(reference.CIRCUITS))
+def test_scopes_change_nothing_but_time(name, n, always, monkeypatch):
+    watched = Watched(monkeypatch)
+    parameters = reference.make(name, zero_fraction=0.2)
+    rng = np.random.default_rng(n)
+    X = reference.random_rows(parameters.program.circuit, rng, n)
+    weight = np.where(rng.random(n) < 0.2, 0.0, rng.random(n))
+    plain = row_by_row(parameters)
+    scores = plain.log_likelihood(parameters, X)
+    expected = [plain.statistics(parameters, X, w) for w in (None, weight)]
+    assert not watched.spaces
+    for n_jobs in (1, 2):
+        backend = NumbaBackend(parameters.program, np.float64, n_jobs)
+        np.testing.assert_array_equal(backend.log_likelihood(parameters, X), scores)
+        for w, there in zip((None, weight), expected, strict=True):
+            assert_same(backend.statistics(parameters, X, w), there)
+    finite = any(family.n_states is not None for family in parameters.program.families)
+    inner = name not in ("single_input", "sum_of_sums") and finite
+    assert watched.ways <= {CHUNK}
+    assert bool(watched.ways) == inner or name in ("sum_of_sums", "mixed_families")
+
+
+def pairs(n_pairs=4, n_units=3):
+    """Pairs of columns, each below a sum."""
+    below = [
+        Sum(Product([Input(2 * i, Bernoulli(), n_units), Input(2 * i + 1, Bernoulli(), n_units)]))
+        for i in range(n_pairs)
+    ]
+    below = [Sum(s.children[0], n_units) for s in below]
+    return Program(Circuit(Sum(Product(below))))
+
+
+def test_a_scope_has_as_many_rows_as_differ_in_it(always, monkeypatch):
+    watched = Watched(monkeypatch)
+    parameters = reference.random_parameters(pairs(), np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (512, 8)).astype(float)
+    X[:, 2:4] = 1
+    NumbaBackend(parameters.program, np.float64, 1).statistics(parameters, X)
+    (space,) = watched.spaces
+    scopes, places = space[1][0], space[3][0]
+    inner = np.flatnonzero(scopes[:, CODE] < 0)
+    found = places[inner, N_DISTINCT]
+    assert sorted(found[:-1]) == [1, 4, 4, 4]
+    assert found[-1] == len(np.unique(X, axis=0))
+    assert places[inner[-1], CUT] < places[inner[-1], PANELS]  # two tasks
+
+
+def test_it_is_left_where_it_does_not_pay(monkeypatch):
+    watched = Watched(monkeypatch)
+    parameters = reference.random_parameters(pairs(2), np.random.default_rng(0))
+    rows = np.array(np.meshgrid(*[[0.0, 1.0]] * 4)).reshape(4, -1).T
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    monkeypatch.setattr(sharing, "MOST_WORK", 0.01)
+    found = backend.statistics(parameters, rows)
+    assert watched.ways == {NO_CHUNK}
+    assert_same(found, row_by_row(parameters).statistics(parameters, rows))
+
+
+@pytest.mark.parametrize("states", [5, 6, 7, 14, 15, 40, 90])
+def test_columns_of_any_number_of_states(states, always, monkeypatch):
+    """Looked up, gathered from rows that are states, or from those that occur; merged or not."""
+    watched = Watched(monkeypatch)
+    leaves = [Input(i, Categorical(states), 3) for i in range(4)]
+    lower = [Sum(Product(leaves[:2]), 3), Sum(Product([Sum(leaf, 3) for leaf in leaves[2:]]), 3)]
+    program = Program(Circuit(Sum(Product(lower))))
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    X = rng.integers(0, states, (300, 4)).astype(float)
+    X[rng.random(X.shape) < 0.1] = np.nan
+    X[0, 0] = X[5, 2] = states + 3  # outside the support
+    backend, plain = NumbaBackend(program, np.float64, 2), row_by_row(parameters)
+    for rows in (X, X[:40], X % 3):
+        np.testing.assert_array_equal(
+            backend.log_likelihood(parameters, rows), plain.log_likelihood(parameters, rows)
+        )
+        assert_same(backend.statistics(parameters, rows), plain.statistics(parameters, rows))
+    assert watched.ways == {CHUNK}
+
+
+def test_rows_of_probability_zero_send_no_flow(always):
+    parameters = reference.random_parameters(pairs(), np.random.default_rng(0), zero_fraction=0.6)
+    X = np.random.default_rng(1).integers(0, 2, (300, 8)).astype(float)
+    X[::7, 3] = 5.0
+    plain = row_by_row(parameters)
+    scores = NumbaBackend(parameters.program, np.float64, 2).log_likelihood(parameters, X)
+    assert np.isneginf(scores[::7]).all()
+    np.testing.assert_array_equal(scores, plain.log_likelihood(parameters, X))
+    found = NumbaBackend(parameters.program, np.float64, 2).statistics(parameters, X)
+    assert_same(found, plain.statistics(parameters, X))
+
+
+@pytest.mark.parametrize("n_jobs", [2, 4])
+def test_threads_change_no_bit(n_jobs, always):
+    parameters = reference.random_parameters(pairs(6), np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (900, 12)).astype(float)
+    alone = NumbaBackend(parameters.program, np.float64, 1).statistics(parameters, X)
+    many = NumbaBackend(parameters.program, np.float64, n_jobs)
+    for _ in range(20):
+        found = many.statistics(parameters, X)
+        assert found.flows.tobytes() == alone.flows.tobytes()
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(found.leaves, alone.leaves))
+
+
+def test_an_interrupt_leaves_nobody_waiting(always, monkeypatch):
+    """Others would wait for the one that leads, and for ever."""
+    parameters = reference.random_parameters(pairs(), np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (512, 8)).astype(float)
+    backend = NumbaBackend(parameters.program, np.float64, 2)
+    expected = backend.statistics(parameters, X).flows.tobytes()
+    from skpc.backends.numba_cpu import crew
+
+    write = crew.write_job
+
+    def interrupted(job, stays, together, *others):
+        if together == tiles.LEADS:
+            raise KeyboardInterrupt
+        write(job, stays, together, *others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crew, "write_job", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            backend.statistics(parameters, X)
+    assert backend.statistics(parameters, X).flows.tobytes() == expected
+
+
+def test_a_program_in_the_order_of_its_scopes():
+    program = pairs(2)
+    scoped = Scoped(program)
+    assert scoped.is_tree
+    assert (np.diff(scoped.scope) >= 0).all()
+    assert scoped.op[-1] == program.op[-1]
+    inner = [
+        s for s in range(len(scoped.scopes)) if scoped.scopes[s, PART] < scoped.scopes[s, PART_END]
+    ]
+    assert len(inner) == 3 and len(scoped.scopes) == 7
+    gathers = np.flatnonzero(scoped.op == GATHER)
+    assert len(gathers) == len(scoped.maps) == 6
+    for g in gathers:
+        made = scoped.maps[scoped.map_of[g]]
+        child = scoped.args[scoped.arg_start[g], 0]
+        assert made == (scoped.scope[g], scoped.scope[child])
+    plan = sharing.Sharing(scoped, True, np.dtype(np.float32)).plan
+    assert (plan.instructions[gathers, OP] == LOOKUP).sum() == 4
+
+
+def overlapping():
+    """Three columns, cut in two ways: two scopes read the first column."""
+    leaves = [Input(i, Bernoulli(), 2) for i in range(3)]
+    left = Sum(Product(leaves[:2]), 2)
+    right = Sum(Product(leaves[1:]), 2)
+    return Program(Circuit(Sum([Product([left, leaves[2]]), Product([leaves[0], right])])))
+
+
+@pytest.mark.parametrize("make", [overlapping, reference.hmm])
+def test_where_scopes_have_something_in_common_one_thread_computes_them(make, always, monkeypatch):
+    watched = Watched(monkeypatch)
+    made = make()
+    program = made if isinstance(made, Program) else Program(made)
+    assert Scoped(program).is_tree == (make is not overlapping)
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (700, program.n_variables)).astype(float)
+    backend = NumbaBackend(program, np.float64, 2)
+    assert not backend._learner.bench.sharing.for_many
+    alone = NumbaBackend(program, np.float64, 1).statistics(parameters, X)
+    for _ in range(5):
+        assert backend.statistics(parameters, X).flows.tobytes() == alone.flows.tobytes()
+    assert_same(alone, row_by_row(parameters).statistics(parameters, X))
+    assert watched.ways == {CHUNK}
