@@ -4,7 +4,8 @@ Three rounds of tasks, each in an order in which what a task needs comes before 
 scope are numbered; values go up; flows come down. A thread takes the next task, and waits for
 what it needs, which another thread is at work on. So nothing depends on how many threads there are
 or on when they come. Where a scope has many rows, their halves are tasks of their own: flows that
-they send to the same row below go to different slots, and their sums to different lanes.
+they send to the same row below go to different slots, and their sums to different lanes,
+which are added up while they are near.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from .columns import (
     PANELS,
     PART,
     PART_END,
+    RUN,
+    RUN_END,
     SCALES,
     SLOT,
     SLOTS,
@@ -101,15 +104,16 @@ def take_part(
     leads : bool
         One thread does, which returns when all is done.
     learning : tuple or None
-        Row weights; edge sums and leaf sums of the first halves, and of the second ones. Without
-        it rows are only scored.
+        Row weights; edge sums and leaf sums of the first halves, and of the second ones, whose
+        edge sums are there but for that while; whether these are others. Without all that rows
+        are only scored.
     shared : tuple
         ``Sharing.space``, common to all.
     own : tuple
         ``Sharing.own_space``, of this thread.
     """
     never_inline()
-    _, (scopes, parts, below, active), numbers, (places, tasks), buffers, _, team = shared
+    _, (scopes, parts, below, active, _), numbers, (places, tasks), buffers, _, team = shared
     told = pointer(team)
     n_scopes = scopes.shape[0]
     numbered, up = offset(told, TOLD), offset(told, TOLD + n_scopes)
@@ -165,7 +169,8 @@ def take_part(
             if scopes[s, ABOVE] >= 0:
                 _wait_for_halves(down, scopes[s, ABOVE], scopes, places)
             _flows_down(s, half, model, data, row, learning, shared, own)
-            add(offset(down, s), 1)
+            if add(offset(down, s), 1) == 2 and learning[5]:
+                _add_halves(s, learning, shared)
             add(offset(told, DONE), 1)
         if leads:
             _wait_for(offset(told, DONE), n_tasks)
@@ -250,7 +255,7 @@ def _read_below(shared, start):
         return lambda shared, start: None
 
     def found(shared, start):
-        _, (scopes, _, _, _), numbers, (places, _), buffers, _, _ = shared
+        _, (scopes, _, _, _, _), numbers, (places, _), buffers, _, _ = shared
         scales, (values, _) = bare_buffers(buffers)
         mapped = numbers[2]
         return offset(pointer(mapped), start), mapped.shape[1], scopes, places, values, scales
@@ -264,7 +269,7 @@ def _sent_below(shared, start, half):
         return lambda shared, start, half: None
 
     def found(shared, start, half):
-        _, (scopes, _, _, _), numbers, (places, _), _, down, _ = shared
+        _, (scopes, _, _, _, _), numbers, (places, _), _, down, _ = shared
         rows, slots = numbers[2], pointer(down[1])
         return offset(pointer(rows), start), rows.shape[1], scopes, places, slots, half
 
@@ -274,7 +279,7 @@ def _sent_below(shared, start, half):
 @kernel
 def _values_up(s, half, model, data, row, lost, learning, shared, own):
     never_inline()
-    tables, (scopes, _, below, _), numbers, (places, _), buffers, down, _ = shared
+    tables, (scopes, _, below, _, _), numbers, (places, _), buffers, down, _ = shared
     scales, (values, factors) = bare_buffers(buffers)
     inverse, exponent, relative, absolute = scales
     ids, first, mapped = numbers
@@ -318,7 +323,7 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
 @kernel
 def _flows_down(s, half, model, data, row, learning, shared, own):
     never_inline()
-    tables, (scopes, _, _, _), numbers, (places, _), buffers, down, _ = shared
+    tables, (scopes, _, _, _, _), numbers, (places, _), buffers, down, _ = shared
     _, (values, factors) = bare_buffers(buffers)
     first_panel, n_panels = _part(s, half, places)
     start, rows = first_panel * PANEL, n_panels * PANEL
@@ -329,7 +334,7 @@ def _flows_down(s, half, model, data, row, learning, shared, own):
         more = size * places[s, PANELS] * PANEL
         for i in range(0, size * rows, LANES):
             vstore(here, i, vadd(vload(here, i), vload(here, more + i)))
-    _, edges, leaf_out, more_edges, more_leaf_out = learning
+    _, edges, leaf_out, more_edges, more_leaf_out, _ = learning
     if half != 0:
         edges, leaf_out = more_edges, more_leaf_out
     backward_tile(
@@ -338,6 +343,17 @@ def _flows_down(s, half, model, data, row, learning, shared, own):
         offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]),
         pointer(own[0]), here, edges, leaf_out, sent_below(shared, start, half),
     )  # fmt: skip
+
+
+@kernel
+def _add_halves(s, learning, shared):
+    """Bring the edge sums of both halves of a scope together."""
+    _, (scopes, _, _, _, runs), _, _, _, _, _ = shared
+    _, edges, _, more, _, _ = learning
+    for r in range(scopes[s, RUN], scopes[s, RUN_END]):
+        for i in range(runs[r, 0], runs[r, 0] + runs[r, 1]):
+            store(edges, i, load(edges, i) + load(more, i))
+            store(more, i, 0.0)
 
 
 @kernel
@@ -353,7 +369,7 @@ def _tell_rows(row, n, log_likelihood, bound, shared):
 @kernel
 def _flow_of_rows(row, n, row_weights, shared):
     """The root's flows: weights of equal rows together, none for a row that lost too much."""
-    tables, (scopes, _, _, _), numbers, (places, _), _, down, _ = shared
+    tables, (scopes, _, _, _, _), numbers, (places, _), _, down, _ = shared
     results, slots, _, _ = down
     ids = numbers[0]
     last = scopes.shape[0] - 1

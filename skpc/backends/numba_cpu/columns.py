@@ -48,10 +48,10 @@ N_INSTRUCTION_COLUMNS = 20
 N_ARG_COLUMNS = 12
 # Columns of the pull table: a sum's argument, seen from the child.
 PARENT, PARENT_ARG = range(2)
-# Columns of the scope table: its instructions, its parts (of the list of parts), its maps, and
-# the one scope that reads it, or -1; the codes it reads if it is one finite column, -1 otherwise,
-# with their states, and whether it is another input; what of a row its values, scales, factors
-# and slots need; what a row of it costs.
+# Columns of the scope table: its instructions, its parts (of the list of parts), its maps, its
+# runs of weights, and the one scope that reads it, or -1; the codes it reads if it is one finite
+# column, -1 otherwise, with their states, and whether it is another input; what of a row its
+# values, scales, factors and slots need; what a row of it costs.
 (
     FIRST,
     LAST,
@@ -59,6 +59,8 @@ PARENT, PARENT_ARG = range(2)
     PART_END,
     FIRST_MAP,
     LAST_MAP,
+    RUN,
+    RUN_END,
     ABOVE,
     CODE,
     STATES,
@@ -68,8 +70,8 @@ PARENT, PARENT_ARG = range(2)
     FACTORS,
     SLOTS,
     WORK,
-) = range(15)
-N_SCOPE_COLUMNS = 15
+) = range(17)
+N_SCOPE_COLUMNS = 17
 # Columns of the places of a scope in a chunk of rows: how many rows it has, panels of them, and
 # panels of their first half (all, if they are not halved); where values, scales, factors and
 # slots begin; whether both halves of the scope above send it flows, which have slots each.

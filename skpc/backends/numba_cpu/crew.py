@@ -117,7 +117,8 @@ class Crew:
             if team is not None:
                 team[PLACED] = NO_CHUNK  # let nobody wait for it
             raise
-        paid = team is not None and team[PLACED] == CHUNK
+        #: Whether the rows were computed as a chunk.
+        self.paid = paid = team is not None and team[PLACED] == CHUNK
         for helper, part in zip(helpers, others):
             if not helper.take_back():
                 helper.wait()

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
 from .accumulate import add_lanes, add_rows
-from .chunks import NO_CHUNK, PLACED
+from .chunks import CHUNK, NO_CHUNK, PLACED
 from .crew import Crew
 from .distinct import find_distinct
 from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, most_panels, run_lanes
@@ -160,16 +160,21 @@ class Learner:
         if not together and work < WAKE_WORK:
             n_threads = 1
         groups = []
+        paid = False
         if together:
             crew = self._learn_together(
                 model, X, room, layout, n_lanes, n_threads, in_chunk, beside
             )
-            accumulators = crew.edges, crew.leaf_out
+            accumulators, paid = (crew.edges, crew.leaf_out), crew.paid
         else:
             accumulators = bench.accumulators(self.program.n_weights, n_lanes)
-            learn = self._learn_chunk if in_chunk else self._learn_apart
-            groups = learn(bench, model, X, room, layout, accumulators, n_threads, curve, beside)
-        edges, leaf_out = accumulators[0][:n_lanes], accumulators[1][:n_lanes]
+            rest = layout, accumulators, n_threads, curve, beside
+            if in_chunk:
+                groups, paid = self._learn_chunk(bench, model, X, room, *rest)
+            else:
+                groups = self._learn_apart(bench, model, X, room, *rest)
+        # A chunk's edge sums are in the first lane.
+        edges, leaf_out = accumulators[0][: 1 if paid else n_lanes], accumulators[1][:n_lanes]
         n_parts = 1 if together else min(MAX_LANES, 1 + edges.size // PART_NUMBERS)
         flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_parts, n_threads)
         leaf_flow = add_lanes(leaf_out, None, unit, 0, len(leaves), leaves)
@@ -316,8 +321,11 @@ class Learner:
         n_threads: int,
         curve: Any,
         beside: Task | None,
-    ) -> list[list[np.ndarray]]:
-        """Pass rows as one chunk, encoded for all, if that is less work; else lane by lane."""
+    ) -> tuple[list[list[np.ndarray]], bool]:
+        """Pass rows as one chunk, encoded for all, if that is less work; else lane by lane.
+
+        Returns flows of group leaves, and whether it was.
+        """
         data = empty_data(bench.plan, layout.n_padded)
         encode = partial(encode_rows, bench.plan, self.program.families, model.members, X, data)
         needed = [encode, partial(self._packer.fill, model)]
@@ -363,9 +371,10 @@ class Learner:
 
             tasks = [partial(member, i, shared, space) for i, space in enumerate(spaces)]
             run_lanes(tasks, n_threads, first=room.chores.help_out, cancel=cancel)
-        if not bench.plan.group_leaves:
-            return []
-        return [group_flows(bench.plan, self.program.families, model.members, X, data)]
+        groups = []
+        if bench.plan.group_leaves:
+            groups = [group_flows(bench.plan, self.program.families, model.members, X, data)]
+        return groups, bool(shared[-1][PLACED] == CHUNK)
 
     def _add_lanes(self, edges, weights, unit: float, flows, n_parts: int, n_threads: int) -> float:
         """Flows from the sums of all lanes, in parts that threads share; their sum."""

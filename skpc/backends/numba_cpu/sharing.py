@@ -15,13 +15,17 @@ from .columns import (
     CODE,
     COLUMNS,
     DATA,
+    FIRST,
     HEIGHT,
     INPUT,
     KRONECKER,
+    LAST,
     MIXING,
     N_DISTINCT,
     N_PLACE_COLUMNS,
     OP,
+    RUN,
+    RUN_END,
     SKIP,
     SLOTS,
     STATES,
@@ -109,12 +113,8 @@ class Sharing:
                 continue
             scopes[s, WORK] += UNIT_WORK * units
             mine = args[table[v, ARG] : table[v, ARG_END]]
-            if op == SUM:
-                scopes[s, WORK] += int((mine[:, HEIGHT] * mine[:, COLUMNS]).sum())
-            elif op == MIXING:
-                scopes[s, WORK] += units * len(mine)
-            elif op == KRONECKER:
-                scopes[s, WORK] += units * int(mine[:, COLUMNS].prod())
+            scopes[s, WORK] += sum(n for _, n in _runs_of(op, units, mine))
+        self._runs = _find_runs(scopes, table, args)
         inner = scopes[:, CODE] < 0
         return bool(inner.any() and not inner.all() and scopes[inner, WORK].mean() >= LEAST_WORK)
 
@@ -157,7 +157,7 @@ class Sharing:
         places[:, N_DISTINCT] = self._scopes[:, STATES] + 2
         return (
             (plan.instructions, plan.args, plan.pulls),
-            (self._scopes, self._parts, self._below, self._active),
+            (self._scopes, self._parts, self._below, self._active, self._runs),
             (*np.zeros((2, n_scopes, n), dtype=np.int32), mapped),
             (places, np.zeros(2 * n_scopes + 1, dtype=np.int64)),
             (
@@ -180,3 +180,32 @@ class Sharing:
             np.zeros(self.n_rows, dtype=np.int32),
             np.zeros(1 << (most - 1).bit_length(), dtype=np.int32),
         )
+
+
+def _runs_of(op: int, units: int, args: np.ndarray) -> list[tuple[int, int]]:
+    """First weight and number of weights of every block of an instruction."""
+    if op == SUM:
+        return [(int(a[WEIGHTS]), int(a[HEIGHT] * a[COLUMNS])) for a in args]
+    if op == MIXING:
+        return [(int(a[WEIGHTS]), units) for a in args]
+    if op == KRONECKER:
+        return [(int(args[0, WEIGHTS]), units * int(args[:, COLUMNS].prod()))]
+    return []
+
+
+def _find_runs(scopes, table, args) -> np.ndarray:
+    """Weights of every scope as (first, number), neighbours joined."""
+    found: list[list[int]] = []
+    for s, scope in enumerate(scopes):
+        runs = set()
+        for v in range(scope[FIRST], scope[LAST]):
+            mine = args[table[v, ARG] : table[v, ARG_END]]
+            runs.update(_runs_of(table[v, OP], int(table[v, UNITS]), mine))
+        scopes[s, RUN] = len(found)
+        for start, n in sorted(runs):
+            if len(found) > scopes[s, RUN] and sum(found[-1]) == start:
+                found[-1][1] += n
+            else:
+                found.append([start, n])
+        scopes[s, RUN_END] = len(found)
+    return np.array(found, dtype=np.int64).reshape(-1, 2)

@@ -170,6 +170,7 @@ def learn_tiles(
                     pointer(leaf_out),
                     offset(pointer(edges), second * edges.shape[1]),
                     offset(pointer(leaf_out), second * leaf_out.shape[1]),
+                    job[TOGETHER] != ALONE,
                 )
                 paid = take_part(
                     job[TOGETHER] == LEADS, model, data, none, job[N_ROWS] // PANEL, lost,
@@ -188,10 +189,13 @@ def learn_tiles(
                 if shared is not None:
                     if job[TOGETHER] == ALONE:
                         begin_chunk(shared)
-                        lanes = row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves
+                        alone = job[TOGETHER] == ALONE
+                        learning = (
+                            row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves, not alone
+                        )  # fmt: skip
                         if take_part(
-                            job[TOGETHER] == ALONE, model, data, begun * PANEL, length, lost,
-                            log_likelihood, bound, lanes, shared, own,
+                            alone, model, data, begun * PANEL, length, lost,
+                            log_likelihood, bound, learning, shared, own,
                         ):  # fmt: skip
                             continue
                 n_tiles = count_tiles(length, job[TILE_PANELS])
