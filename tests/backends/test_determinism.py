@@ -220,9 +220,9 @@ def test_lanes_of_several_threads_add_up_to_the_same_bits(name, together, monkey
         used.append(n_threads)
         run(tasks, n_threads, **others)
 
-    def learnt(crew, model, layout, n_threads, in_chunk):
+    def learnt(crew, model, layout, n_threads, *others):
         used.append(n_threads)
-        learn(crew, model, layout, n_threads, in_chunk)
+        learn(crew, model, layout, n_threads, *others)
 
     learn = Crew.learn
     monkeypatch.setattr(Crew, "learn", learnt)

@@ -1,11 +1,11 @@
 """Chunks of rows through the circuit scope by scope, by one thread or by several: see scopes.py.
 
-Three rounds of tasks, each in an order in which what a task needs comes before it: the rows of a
-scope are numbered; values go up; flows come down. A thread takes the next task, and waits for
-what it needs, which another thread is at work on. So nothing depends on how many threads there are
-or on when they come. Where a scope has many rows, their halves are tasks of their own: flows that
-they send to the same row below go to different slots, and their sums to different lanes,
-which are added up while they are near.
+Rounds of tasks, each in an order in which what a task needs comes before it: cells are encoded,
+if they are not; rows of a scope are numbered; values go up; flows come down. A thread takes the
+next task, and waits for what it needs, which another thread is at work on. So nothing depends on
+how many threads there are or on when they come. Where a scope has many rows, their halves are
+tasks of their own: flows that they send to the same row below go to different slots, and their
+sums to different lanes, which are added up while they are near.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from .columns import (
     AT_SLOTS,
     AT_VALUES,
     CODE,
+    CODE_ROW,
+    COLUMN,
+    COUNT,
     CUT,
     FACTORS,
     FIRST,
@@ -37,6 +40,7 @@ from .columns import (
     SCALES,
     SLOT,
     SLOTS,
+    STATES_OF_BLOCK,
     TWOFOLD,
     VALUES,
     WORK,
@@ -45,6 +49,7 @@ from .forward import LOST_SHARE, forward_tile, root_result
 from .gather import halves
 from .kernel_cache import kernel
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
+from .rows import write_block
 from .simd import (
     LANES,
     PANEL,
@@ -52,6 +57,7 @@ from .simd import (
     never_inline,
     offset,
     pointer,
+    pointer_at,
     store,
     vadd,
     vfill,
@@ -62,9 +68,20 @@ from .simd import (
 #: Panels from which on a scope's rows are halved.
 HALVED = 4
 # What threads tell each other, far enough apart for a cache line each: the next task of every
-# round, tasks done of the last, whether the places are known (or that row by row is no more
-# work), whether the root's flows are. Behind it, for every scope, what is done of every round.
-NEXT_NUMBER, NEXT_UP, NEXT_DOWN, DONE, PLACED, AT_ROOT, TOLD = range(0, 112, 16)
+# round, tasks done of the first and the last, whether the places are known (or that row by row
+# is no more work), whether the root's flows are. Behind it, for every scope, what is done of
+# every round.
+(
+    NEXT_BLOCK,
+    ENCODED,
+    NEXT_NUMBER,
+    NEXT_UP,
+    NEXT_DOWN,
+    DONE,
+    PLACED,
+    AT_ROOT,
+    TOLD,
+) = range(0, 144, 16)
 CHUNK, NO_CHUNK = 1, 2
 
 
@@ -95,14 +112,17 @@ def begin_chunk(shared):
 
 @kernel
 def take_part(
-    leads, model, data, row, n_panels, lost, log_likelihood, bound, learning, shared, own
+    leads, cells, model, data, row, n_panels, lost, log_likelihood, bound, learning, shared, own
 ):  # fmt: skip
     """Compute rows from ``row`` with others, whoever comes; False if row by row is no more work.
 
     Parameters
     ----------
     leads : bool
-        One thread does, which returns when all is done.
+        One thread does, which returns when all is done, and comes when the model is there.
+    cells : tuple or None
+        Rows that are to be encoded: kind and address of the array, rows, columns. The kind is a
+        place in ``rows.READ``, or -1 if the codes are there, as they are without it.
     learning : tuple or None
         Row weights; edge sums and leaf sums of the first halves, and of the second ones, whose
         edge sums are there but for that while; whether these are others. Without all that rows
@@ -113,7 +133,15 @@ def take_part(
         ``Sharing.own_space``, of this thread.
     """
     never_inline()
-    _, (scopes, parts, below, active, _), numbers, (places, tasks), buffers, _, team = shared
+    (
+        _,
+        (scopes, parts, below, active, _, blocks, columns),
+        numbers,
+        (places, tasks),
+        buffers,
+        _,
+        team,
+    ) = shared
     told = pointer(team)
     n_scopes = scopes.shape[0]
     numbered, up = offset(told, TOLD), offset(told, TOLD + n_scopes)
@@ -122,6 +150,16 @@ def take_part(
     n = n_panels * PANEL
     keys, table = own[2], own[3]
     works = leads or shared[5][3]
+    if cells is not None:
+        kind = cells[0]
+        while works and kind >= 0:
+            i = add(offset(told, NEXT_BLOCK), 1) - 1
+            if i >= blocks.shape[0]:
+                break
+            _encode(i, cells, codes, stride, blocks, columns, own[4])
+            add(offset(told, ENCODED), 1)
+        if works and kind >= 0:
+            _wait_for(offset(told, ENCODED), blocks.shape[0])
     while works:
         i = add(offset(told, NEXT_NUMBER), 1) - 1
         if i >= active.size:
@@ -175,6 +213,23 @@ def take_part(
         if leads:
             _wait_for(offset(told, DONE), n_tasks)
     return True
+
+
+@kernel
+def _encode(i, cells, codes, stride, blocks, columns, like):
+    """Codes of a block of columns."""
+    kind, address, n, width = cells
+    used, count = offset(pointer(columns), blocks[i, COLUMN]), blocks[i, COUNT]
+    states, out = blocks[i, STATES_OF_BLOCK], offset(codes, blocks[i, CODE_ROW] * stride)
+    if kind == 0:
+        source = pointer_at(pointer(like[0]), address)
+        write_block(source, n, width, used, count, states, stride, out)
+    elif kind == 1:
+        whole = pointer_at(pointer(columns), address)
+        write_block(whole, n, width, used, count, states, stride, out)
+    else:
+        number = pointer_at(pointer(like[1]), address)
+        write_block(number, n, width, used, count, states, stride, out)
 
 
 @kernel
@@ -255,7 +310,7 @@ def _read_below(shared, start):
         return lambda shared, start: None
 
     def found(shared, start):
-        _, (scopes, _, _, _, _), numbers, (places, _), buffers, _, _ = shared
+        _, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, _, _ = shared
         scales, (values, _) = bare_buffers(buffers)
         mapped = numbers[2]
         return offset(pointer(mapped), start), mapped.shape[1], scopes, places, values, scales
@@ -269,7 +324,7 @@ def _sent_below(shared, start, half):
         return lambda shared, start, half: None
 
     def found(shared, start, half):
-        _, (scopes, _, _, _, _), numbers, (places, _), _, down, _ = shared
+        _, (scopes, _, _, _, _, _, _), numbers, (places, _), _, down, _ = shared
         rows, slots = numbers[2], pointer(down[1])
         return offset(pointer(rows), start), rows.shape[1], scopes, places, slots, half
 
@@ -279,7 +334,7 @@ def _sent_below(shared, start, half):
 @kernel
 def _values_up(s, half, model, data, row, lost, learning, shared, own):
     never_inline()
-    tables, (scopes, _, below, _, _), numbers, (places, _), buffers, down, _ = shared
+    tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, _ = shared
     scales, (values, factors) = bare_buffers(buffers)
     inverse, exponent, relative, absolute = scales
     ids, first, mapped = numbers
@@ -323,7 +378,7 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
 @kernel
 def _flows_down(s, half, model, data, row, learning, shared, own):
     never_inline()
-    tables, (scopes, _, _, _, _), numbers, (places, _), buffers, down, _ = shared
+    tables, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, down, _ = shared
     _, (values, factors) = bare_buffers(buffers)
     first_panel, n_panels = _part(s, half, places)
     start, rows = first_panel * PANEL, n_panels * PANEL
@@ -348,7 +403,7 @@ def _flows_down(s, half, model, data, row, learning, shared, own):
 @kernel
 def _add_halves(s, learning, shared):
     """Bring the edge sums of both halves of a scope together."""
-    _, (scopes, _, _, _, runs), _, _, _, _, _ = shared
+    _, (scopes, _, _, _, runs, _, _), _, _, _, _, _ = shared
     _, edges, _, more, _, _ = learning
     for r in range(scopes[s, RUN], scopes[s, RUN_END]):
         for i in range(runs[r, 0], runs[r, 0] + runs[r, 1]):
@@ -369,7 +424,7 @@ def _tell_rows(row, n, log_likelihood, bound, shared):
 @kernel
 def _flow_of_rows(row, n, row_weights, shared):
     """The root's flows: weights of equal rows together, none for a row that lost too much."""
-    tables, (scopes, _, _, _, _), numbers, (places, _), _, down, _ = shared
+    tables, (scopes, _, _, _, _, _, _), numbers, (places, _), _, down, _ = shared
     results, slots, _, _ = down
     ids = numbers[0]
     last = scopes.shape[0] - 1

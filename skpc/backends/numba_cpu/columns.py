@@ -78,6 +78,10 @@ N_SCOPE_COLUMNS = 17
 N_DISTINCT, PANELS, CUT, AT_VALUES, AT_SCALES, AT_FACTORS, AT_SLOTS, TWOFOLD = range(8)
 N_PLACE_COLUMNS = 8
 
+# Columns of the table of blocks of cells: their columns lie from COLUMN of a list, COUNT of them,
+# with so many states; their codes are written from that row on.
+COLUMN, COUNT, STATES_OF_BLOCK, CODE_ROW = range(4)
+
 # Operations after the six of Program: two forms of leaves, nothing, leaves over groups of
 # columns, whose log densities are given; then vectors of another scope, gathered, and those of
 # them that are tables of few states, looked up: see scopes.py.

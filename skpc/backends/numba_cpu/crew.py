@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
@@ -12,8 +13,8 @@ from .handover import Helper
 from .lanes import cuts, most_panels
 from .layout import Layout
 from .packing import Packed
-from .rows import Data
-from .tiles import ENDS, FOLLOWS, IN_TILES, LEADS, STAYS, learn_tiles, write_job
+from .rows import READ, Data
+from .tiles import ENDS, FOLLOWS, IN_TILES, LEADS, NO_CELLS, STAYS, learn_tiles, write_job
 from .workspace import Bench
 
 _GO = np.zeros(1, dtype=np.int64)
@@ -98,20 +99,48 @@ class Crew:
             floats.reshape(plan.n_data, n_padded)[:, n:] = 0
         return self._codes[: plan.n_codes * n_padded], floats, n_padded
 
-    def learn(self, model: Packed, layout: Layout, n_threads: int, in_chunk: bool) -> None:
-        """Learn the rows that lie in ``data``, as a chunk if that is less work."""
+    def learn(
+        self,
+        model: Packed,
+        layout: Layout,
+        n_threads: int,
+        prepare: Callable[[], None],
+        in_chunk: bool,
+        X: np.ndarray | None,
+    ) -> None:
+        """Learn rows.
+
+        Parameters
+        ----------
+        model : Packed
+        layout : Layout
+        n_threads : int
+        prepare : callable
+            Fills the model, and encodes the rows into ``data`` if it is not done here.
+        in_chunk : bool
+            Whether to compute them as a chunk, if that is less work.
+        X : ndarray or None
+            Rows of a chunk, in one of ``rows.READ``, to be encoded here, or None.
+        """
         helpers = self._helpers[: n_threads - 1]
         size, where = (layout.n_padded, self._tile_panels), (model.addresses, layout.ends)
         mine, *others = pairwise(cuts(layout.n_lanes, n_threads))
-        leads, follows = (LEADS, FOLLOWS) if in_chunk else (IN_TILES, IN_TILES)
-        team = None if self._shared is None else self._shared[-1]
-        if team is not None:
+        leads = follows = IN_TILES
+        cells, team = NO_CELLS, None
+        if in_chunk:
+            leads, follows, team = LEADS, FOLLOWS, self._shared[-1]
             team[:] = 0
+        if X is None:
+            prepare()
+        else:
+            cells = (READ.index(X.dtype), X.ctypes.data, *X.shape)
         try:
             for helper, job, part in zip(helpers, self._jobs[1:], others):
-                write_job(job, True, follows, *size, part, *where)
-                helper.call(model)
-            write_job(self._jobs[0], False, leads, *size, mine, *where)
+                write_job(job, True, follows, *size, part, *where, cells)
+                helper.call((model, X))
+            if X is not None:
+                prepare()
+            write_job(self._jobs[0], False, leads, *size, mine, *where, cells)
             self._own(_GO)
         except BaseException:
             if team is not None:

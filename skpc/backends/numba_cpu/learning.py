@@ -22,7 +22,7 @@ from .merged import unpack_merged, unpack_tables
 from .packing import Packed, Packer
 from .plan import make_plan
 from .room import Room
-from .rows import empty_data, encode_rows, group_flows
+from .rows import check_columns, empty_data, encode_rows, group_flows, readable
 from .sharing import Sharing
 from .simd import PANEL
 from .tiles import ALONE, ENDS, FOLLOWS, LEADS, LOST_SHARE, learn_tiles, write_job
@@ -241,11 +241,24 @@ class Learner:
                 self._lost,
             )
             crew.come()
-        self._packer.fill(model)
+        families, plan = self.program.families, self.bench.plan
         data = crew.data(len(X), layout.n_padded)
-        encode_rows(self.bench.plan, self.program.families, model.members, X, data)
-        crew.learn(model, layout, n_threads, in_chunk)
-        if beside is not None:
+        encoded_here = in_chunk and not plan.n_data
+        if encoded_here:
+            for leaf in plan.families:
+                check_columns(leaf, X)
+            X = readable(X)
+
+        def prepare() -> None:
+            self._packer.fill(model)
+            if not encoded_here:
+                encode_rows(plan, families, model.members, X, data)
+            elif beside is not None:
+                beside()
+
+        cells = X if encoded_here else None
+        crew.learn(model, layout, n_threads, prepare, in_chunk, cells)
+        if beside is not None and not encoded_here:
             beside()
         return crew
 

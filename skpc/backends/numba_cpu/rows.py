@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
-from .kernel_cache import entry_kernel
-from .plan import Plan
-from .simd import load, offset, pointer, store
+from .kernel_cache import entry_kernel, kernel
+from .plan import LeafFamily, Plan
+from .simd import load, never_inline, offset, pointer, store
 
 #: Cells that stay in the first cache while they are read column by column.
 BLOCK_ROWS, BLOCK_COLUMNS = 16, 128
 #: What the compiled loop reads; it is compiled once for each.
-_READ = (np.uint8, np.int64, np.float64)
+READ = (np.uint8, np.int64, np.float64)
 
 
 Data = tuple[np.ndarray, np.ndarray, int]
@@ -36,18 +38,13 @@ def encode_rows(
     """
     n = len(X)
     if plan.n_codes:
-        X = _readable(X)
+        X = readable(X)
     codes, flat, n_padded = data
     floats = flat.reshape(plan.n_data, n_padded)
     for leaf in plan.families:
         family = families[leaf.family]
         if leaf.is_table:
-            # The loop reads bare pointers.
-            if leaf.last_column >= X.shape[1]:
-                raise IndexError(
-                    f"X has {X.shape[1]} columns, but the circuit reads column "
-                    f"{leaf.last_column}, counted from 0."
-                )
+            check_columns(leaf, X)
             start = leaf.first_slot * n_padded
             write_codes(X, leaf.columns, family.n_states, n_padded, codes, start)
         else:
@@ -87,18 +84,45 @@ def group_flows(
     return out
 
 
-def _readable(X: np.ndarray) -> np.ndarray:
+def check_columns(leaf: LeafFamily, X: np.ndarray) -> None:
+    """The loops read bare pointers."""
+    if leaf.last_column >= X.shape[1]:
+        raise IndexError(
+            f"X has {X.shape[1]} columns, but the circuit reads column "
+            f"{leaf.last_column}, counted from 0."
+        )
+
+
+def readable(X: np.ndarray) -> np.ndarray:
     """Rows as the compiled loop takes them: few types, so that it is compiled few times."""
     kind = X.dtype.kind
     if kind == "b":
         X = X.view(np.uint8)
-    elif X.dtype not in _READ:
+    elif X.dtype not in READ:
         X = X.astype(np.int64 if kind in "iu" else np.float64)
     return np.ascontiguousarray(X)
 
 
 def _is_range(variables: list[int], width: int) -> bool:
     return len(variables) == width and variables[0] == 0
+
+
+def _code(x, states):
+    """The code of a cell: its state, ``states`` if it is missing, else one more."""
+
+
+@overload(_code)
+def _code_of_type(x, states):
+    if isinstance(x, types.Integer):
+        return lambda x, states: x if 0 <= x < states else states + 1
+
+    def found(x, states):
+        if x >= 0 and x < states:
+            state = np.int64(x)
+            return state if state == x else states + 1
+        return states if np.isnan(x) else states + 1
+
+    return found
 
 
 @entry_kernel
@@ -109,19 +133,22 @@ def write_codes(cells, columns, states, n_padded, codes, start):
     code ``states``, one outside the support ``states + 1``.
     """
     n, width = cells.shape
-    n_columns = columns.size
     source, used, out = pointer(cells), pointer(columns), offset(pointer(codes), start)
-    for first in range(0, n_columns, BLOCK_COLUMNS):
-        last = min(first + BLOCK_COLUMNS, n_columns)
-        for top in range(0, n, BLOCK_ROWS):
-            for j in range(first, last):
-                at, column = j * n_padded, load(used, j)
-                for i in range(top, min(top + BLOCK_ROWS, n)):
-                    x = np.float64(load(source, i * width + column))
-                    if x >= 0 and x < states and x == np.floor(x):
-                        store(out, at + i, np.int32(x))
-                    else:
-                        store(out, at + i, states if np.isnan(x) else states + 1)
-        for j in range(first, last):
-            for i in range(n, n_padded):
-                store(out, j * n_padded + i, states)
+    for first in range(0, columns.size, BLOCK_COLUMNS):
+        here, count = offset(used, first), min(BLOCK_COLUMNS, columns.size - first)
+        write_block(source, n, width, here, count, states, n_padded, offset(out, first * n_padded))
+
+
+@kernel
+def write_block(source, n, width, used, count, states, n_padded, out):
+    """The same for a few columns, behind pointers."""
+    never_inline()
+    for top in range(0, n, BLOCK_ROWS):
+        for j in range(count):
+            at, cell = j * n_padded, top * width + load(used, j)
+            for i in range(at + top, at + min(top + BLOCK_ROWS, n)):
+                store(out, i, _code(load(source, cell), states))
+                cell += width
+    for j in range(count):
+        for i in range(j * n_padded + n, (j + 1) * n_padded):
+            store(out, i, states)

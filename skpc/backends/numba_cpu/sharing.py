@@ -47,6 +47,8 @@ CHUNK_ROWS = 1024
 CHUNK_BYTES = 1 << 26
 #: Share of the work of all rows above which scopes do not pay, and where one thread does it all.
 MOST_WORK, MOST_WORK_ALONE = 0.7, 0.4
+#: Columns that one thread encodes at a time.
+CELL_COLUMNS = 16
 #: Least work of a scope on average: with less, numbering its rows would be felt.
 LEAST_WORK = 64
 #: Weights that a unit of a vector costs as much as.
@@ -133,6 +135,18 @@ class Sharing:
         return True
 
     @cached_property
+    def _blocks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Columns that are encoded together, and the list of all columns."""
+        blocks, columns = [], []
+        for leaf in self.plan.families:
+            if leaf.is_table:
+                for i in range(0, len(leaf.variables), CELL_COLUMNS):
+                    mine = leaf.variables[i : i + CELL_COLUMNS]
+                    blocks.append((len(columns), len(mine), leaf.n_terms, leaf.first_slot + i))
+                    columns += mine
+        return np.array(blocks, dtype=np.int64), np.array(columns, dtype=np.int64)
+
+    @cached_property
     def _active(self) -> np.ndarray:
         return np.flatnonzero(self._scopes[:, WORK] > 0)
 
@@ -157,7 +171,14 @@ class Sharing:
         places[:, N_DISTINCT] = self._scopes[:, STATES] + 2
         return (
             (plan.instructions, plan.args, plan.pulls),
-            (self._scopes, self._parts, self._below, self._active, self._runs),
+            (
+                self._scopes,
+                self._parts,
+                self._below,
+                self._active,
+                self._runs,
+                *self._blocks,
+            ),
             (*np.zeros((2, n_scopes, n), dtype=np.int32), mapped),
             (places, np.zeros(2 * n_scopes + 1, dtype=np.int64)),
             (
@@ -171,7 +192,7 @@ class Sharing:
         )
 
     def own_space(self) -> Any:
-        """Arrays for one thread: flows, scratch, keys of rows and their hash table."""
+        """Arrays for one thread: flows, scratch, keys of rows, their hash table."""
         rows = self.plan.max_units * self.n_rows
         most = max(4 * self.n_rows, int(self._scopes[:, STATES].max()) + 2)
         return (
@@ -179,6 +200,8 @@ class Sharing:
             np.zeros(rows, dtype=self.dtype),
             np.zeros(self.n_rows, dtype=np.int32),
             np.zeros(1 << (most - 1).bit_length(), dtype=np.int32),
+            # For pointers of these kinds.
+            (np.zeros(1, dtype=np.uint8), np.zeros(1)),
         )
 
 

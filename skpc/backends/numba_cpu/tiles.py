@@ -89,7 +89,7 @@ def score_tiles(
         if shared is not None:
             begin_chunk(shared)
             if take_part(
-                True, model, data, first * PANEL, length, lost, log_likelihood, bound, None,
+                True, None, model, data, first * PANEL, length, lost, log_likelihood, bound, None,
                 shared, own,
             ):  # fmt: skip
                 continue
@@ -172,8 +172,9 @@ def learn_tiles(
                     offset(pointer(leaf_out), second * leaf_out.shape[1]),
                     job[TOGETHER] != ALONE,
                 )
+                cells = job[KIND], job[AT_CELLS], job[CELL_ROWS], job[CELL_COLUMNS]
                 paid = take_part(
-                    job[TOGETHER] == LEADS, model, data, none, job[N_ROWS] // PANEL, lost,
+                    job[TOGETHER] == LEADS, cells, model, data, none, job[N_ROWS] // PANEL, lost,
                     log_likelihood, bound, learning, shared, own,
                 )  # fmt: skip
         for lane in range(job[FIRST], job[FIRST] if paid else job[LAST]):
@@ -190,11 +191,12 @@ def learn_tiles(
                     if job[TOGETHER] == ALONE:
                         begin_chunk(shared)
                         alone = job[TOGETHER] == ALONE
+                        cells = none - 1, none, none, none
                         learning = (
                             row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves, not alone
                         )  # fmt: skip
                         if take_part(
-                            alone, model, data, begun * PANEL, length, lost,
+                            alone, cells, model, data, begun * PANEL, length, lost,
                             log_likelihood, bound, learning, shared, own,
                         ):  # fmt: skip
                             continue
@@ -225,7 +227,10 @@ def learn_tiles(
 
 #: What a job consists of; from ``ENDS`` on the first panel of every lane, and the end of the last.
 STAYS, TOGETHER, N_ROWS, TILE_PANELS, FIRST, LAST = range(6)
-AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS, ENDS = range(6, 11)
+KIND, AT_CELLS, CELL_ROWS, CELL_COLUMNS = range(6, 10)
+AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS, ENDS = range(10, 15)
+#: For rows whose codes are there.
+NO_CELLS = (-1, 0, 0, 0)
 #: How a thread goes about rows of which parts are equal: with its own, chunk by chunk; first or
 #: second in a team that has one chunk; or it does not look for them any more.
 ALONE, LEADS, FOLLOWS, IN_TILES = range(4)
@@ -240,6 +245,7 @@ def write_job(
     lanes: tuple[int, int],
     addresses: list[int],
     ends: np.ndarray,
+    cells: tuple[int, int, int, int] = NO_CELLS,
 ) -> None:
     """Say what ``learn_tiles`` shall do.
 
@@ -260,6 +266,8 @@ def write_job(
         Of the arrays of the model.
     ends : ndarray of shape (n_lanes + 1,)
         First panel of every lane, and the end of the last.
+    cells : tuple of int
+        See ``take_part``.
     """
-    job[:ENDS] = (stays, together, n_rows, tile_panels, *lanes, *addresses)
+    job[:ENDS] = (stays, together, n_rows, tile_panels, *lanes, *cells, *addresses)
     job[ENDS : ENDS + len(ends)] = ends
