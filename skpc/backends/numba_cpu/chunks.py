@@ -99,7 +99,7 @@ def bare_buffers(buffers):
 @kernel
 def chunk_panels(shared):
     """Most panels of a chunk."""
-    return shared[2][0].shape[1] // PANEL
+    return shared[5][0].shape[1] // PANEL
 
 
 @kernel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .columns import CODE, N_DISTINCT, PART, PART_END, STATES, UNLIKE
 from .kernel_cache import kernel
 from .simd import PANEL, load, never_inline, offset, pointer, store
@@ -55,30 +57,25 @@ def number_scope(s, scopes, parts, codes, at, stride, n, numbers, places, keys, 
         return
     if scopes[s, UNLIKE] == 0:
         if scopes[s, CODE] >= 0:
-            source = offset(codes, scopes[s, CODE] * stride + at)
-            found = _number(source, scopes[s, STATES] + 2, n, slots, mine, firsts)
+            left = offset(codes, scopes[s, CODE] * stride + at)
+            found = _number(left, scopes[s, STATES] + 2, n, slots, mine, firsts)
         else:
-            radix = 0
-            for p in range(scopes[s, PART], scopes[s, PART_END]):
-                count = places[parts[p], N_DISTINCT]
-                if 8 * count > MOST_EIGHTHS * n:
-                    radix = -1
-                    break
+            start, stop = scopes[s, PART], scopes[s, PART_END]
+            radix = places[parts[start], N_DISTINCT]
+            for p in range(start, stop):
+                if 8 * places[parts[p], N_DISTINCT] > MOST_EIGHTHS * n:
+                    radix = 0
+            left = numbers_of(parts[start], scopes, codes, at, stride, number, chunk)
+            for p in range(start + 1, stop if radix > 0 else start):
+                if radix * places[parts[p], N_DISTINCT] > table.size and radix > n:
+                    radix = _number_any(left, radix, n, slots, table.size, mine, firsts)
+                    left = mine
                 other = numbers_of(parts[p], scopes, codes, at, stride, number, chunk)
-                if radix == 0:
-                    for i in range(n):
-                        store(key, i, load(other, i))
-                    radix = count
-                    continue
-                if radix * count > table.size and radix > n:
-                    radix = _number_any(key, radix, n, slots, table.size, mine, firsts)
-                    for i in range(n):
-                        store(key, i, load(mine, i))
-                for i in range(n):
-                    store(key, i, load(key, i) + radix * load(other, i))
-                radix *= count
+                _combine(left, other, np.int32(radix), n, key)
+                left = key
+                radix *= places[parts[p], N_DISTINCT]
             if radix > 0:
-                found = _number_any(key, radix, n, slots, table.size, mine, firsts)
+                found = _number_any(left, radix, n, slots, table.size, mine, firsts)
     places[s, N_DISTINCT] = found
     if found == n or (8 * found > MOST_EIGHTHS * n and scopes[s, CODE] < 0):
         places[s, N_DISTINCT] = n
@@ -99,23 +96,30 @@ def keep_codes(s, scopes, codes, at, stride, first, found, rows):
 
 
 @kernel
-def _number_any(keys, radix, n, table, size, ids, first):
-    if radix <= size:
-        return _number(keys, radix, n, table, ids, first)
+def _combine(left, right, radix, n, keys):
+    for i in range(n):
+        store(keys, i, load(left, i) + radix * load(right, i))
+
+
+@kernel
+def _number_any(keys, end, n, table, size, ids, first):
+    if end <= size:
+        return _number(keys, end, n, table, ids, first)
     return _number_hashed(keys, n, table, size, ids, first)
 
 
 @kernel
-def _number(keys, radix, n, table, ids, first):
-    """Number different keys below ``radix``."""
-    for i in range(radix):
+def _number(keys, end, n, table, ids, first):
+    """Number different keys, which are below ``end``."""
+    for i in range(end):
         store(table, i, -1)
     found = 0
     for i in range(n):
-        known = load(table, load(keys, i))
+        at = load(keys, i)
+        known = load(table, at)
         if known < 0:
             known = found
-            store(table, load(keys, i), found)
+            store(table, at, found)
             store(first, found, i)
             found += 1
         store(ids, i, known)

@@ -47,6 +47,8 @@ CHUNK_ROWS = 1024
 CHUNK_BYTES = 1 << 26
 #: Share of the work of all rows above which scopes do not pay, and where one thread does it all.
 MOST_WORK, MOST_WORK_ALONE = 0.7, 0.4
+#: Numbers between the rows of a scope and those of the next.
+APART = 80
 #: Columns that one thread encodes at a time.
 CELL_COLUMNS = 16
 #: Least work of a scope on average: with less, numbering its rows would be felt.
@@ -163,7 +165,9 @@ class Sharing:
             return np.zeros(size, dtype=dtype)
 
         # Behind the maps, for so many states and two more, those of which every one is a row.
-        mapped = np.zeros((n_maps + PANEL + 1, n), dtype=np.int32)
+        # A step that is a power of two would put all of them in the same places of the caches.
+        step = n + APART
+        mapped = np.zeros((n_maps + PANEL + 1, step), dtype=np.int32)
         for width in range(2, PANEL + 1):
             mapped[n_maps + width, :width] = np.arange(width)
             mapped[n_maps + width, width:] = width - 2
@@ -179,7 +183,7 @@ class Sharing:
                 self._runs,
                 *self._blocks,
             ),
-            (*np.zeros((2, n_scopes, n), dtype=np.int32), mapped),
+            (*np.zeros((2, n_scopes, step), dtype=np.int32), mapped),
             (places, np.zeros(2 * n_scopes + 1, dtype=np.int64)),
             (
                 empty(values),
