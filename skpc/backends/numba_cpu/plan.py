@@ -298,7 +298,7 @@ def _merge_sums_into_leaves(program, table, args, owner, families, numbers) -> l
     return merged
 
 
-def _lay_out_leaves(program: Program, table: np.ndarray):
+def _lay_out_leaves(program: Program | Scoped, table: np.ndarray):
     families: dict[int, LeafFamily] = {}
     group_leaves = []
     out = packed_table = packed_coefficients = log_scale = codes = data = 0

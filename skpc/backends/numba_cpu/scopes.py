@@ -113,10 +113,9 @@ class Scoped:
         self.map_of = np.array(map_of, dtype=np.int64)
         self.units = program.units[source]
         gathers = self.op == GATHER
-        for name in ("variable", "family", "unit_start"):
-            mine = getattr(program, name)[source]
-            mine[gathers] = -1
-            setattr(self, name, mine)
+        self.variable = np.where(gathers, -1, program.variable[source])
+        self.family = np.where(gathers, -1, program.family[source])
+        self.unit_start = np.where(gathers, -1, program.unit_start[source])
         nothing = np.zeros(0, dtype=np.int64)
         self.columns = [
             nothing if g else program.columns[v] for v, g in zip(source, gathers, strict=True)
@@ -158,7 +157,7 @@ def _number_scopes(program: Program) -> tuple[list[int], list[list[int]]]:
     for v in order:
         s = of_vector[v]
         if not below[s]:
-            mine = dict.fromkeys(of_vector[c] for c in children[start[v] : start[v + 1]])
-            if set(mine) != {s}:
-                below[s] = list(mine)
+            parts = dict.fromkeys(of_vector[c] for c in children[start[v] : start[v + 1]])
+            if set(parts) != {s}:
+                below[s] = list(parts)
     return of_vector, below
