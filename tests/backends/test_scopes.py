@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skpc.backends.numba_cpu import NumbaBackend, learning, sharing, tiles
+from skpc.backends.numba_cpu import NumbaBackend, lanes, learning, sharing, tiles
 from skpc.backends.numba_cpu.chunks import CHUNK, NO_CHUNK, PLACED
 from skpc.backends.numba_cpu.columns import (
     CODE,
@@ -18,7 +18,7 @@ from skpc.backends.numba_cpu.columns import (
 )
 from skpc.backends.numba_cpu.scopes import Scoped
 from skpc.circuit import Circuit, Input, Product, Program, Sum
-from skpc.distributions import Bernoulli, Categorical
+from skpc.distributions import Bernoulli, Categorical, Gaussian
 from tests import reference
 
 
@@ -233,3 +233,38 @@ def test_where_scopes_have_something_in_common_one_thread_computes_them(make, al
         assert backend.statistics(parameters, X).flows.tobytes() == alone.flows.tobytes()
     assert_same(alone, row_by_row(parameters).statistics(parameters, X))
     assert watched.ways == {CHUNK}
+
+
+def test_columns_that_two_kinds_of_leaves_read_are_not_shared(always):
+    """Cells that are one state, or none, for the one differ for the other."""
+    leaves = [Sum([Input(i, Bernoulli(), 3), Input(i, Gaussian(), 3)], 3) for i in range(3)]
+    program = Program(Circuit(Sum(Product([Sum(Product(leaves[:2]), 3), leaves[2]]))))
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (300, 3)).astype(float)
+    X[::5] += 0.25
+    backend = NumbaBackend(program, np.float64, 2)
+    np.testing.assert_array_equal(
+        backend.log_likelihood(parameters, X), row_by_row(parameters).log_likelihood(parameters, X)
+    )
+
+
+def test_a_thread_that_cannot_be_had_leaves_nobody_waiting(always, monkeypatch):
+    parameters = reference.random_parameters(pairs(), np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (512, 8)).astype(float)
+    monkeypatch.setattr(learning, "CREW_NUMBERS", 0)  # threads are woken up
+    monkeypatch.setattr(learning, "cores", lambda: 3)
+    backend = NumbaBackend(parameters.program, np.float64, 3)
+    expected = backend.statistics(parameters, X).flows.tobytes()
+    give, given = lanes.hand_over, []
+
+    def one_alone(task):
+        given.append(task)
+        if len(given) > 1:
+            raise RuntimeError("can't start new thread")
+        return give(task)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lanes, "hand_over", one_alone)
+        with pytest.raises(RuntimeError, match="new thread"):
+            backend.statistics(parameters, X)
+    assert backend.statistics(parameters, X).flows.tobytes() == expected

@@ -86,8 +86,8 @@ CHUNK, NO_CHUNK = 1, 2
 
 
 @kernel
-def bare_buffers(buffers):
-    """Those of a workspace."""
+def chunk_buffers(buffers):
+    """Those of a ``Sharing.space``, as bare pointers."""
     values, scales, factors = buffers
     inverse, exponent, relative, absolute = scales
     return (
@@ -253,8 +253,8 @@ def _wait_for_halves(done, s, scopes, places):
 
 @kernel
 def _place(scopes, below, active, n, places, tasks, buffers, down):
-    never_inline()
     """Say where the rows of every scope lie, and list the tasks; whether it pays."""
+    never_inline()
     values, scales, factors = buffers
     n_values = n_scales = n_factors = n_slots = n_tasks = 0
     work = full = 0
@@ -311,7 +311,7 @@ def _read_below(shared, start):
 
     def found(shared, start):
         _, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, _, _ = shared
-        scales, (values, _) = bare_buffers(buffers)
+        scales, (values, _) = chunk_buffers(buffers)
         mapped = numbers[2]
         return offset(pointer(mapped), start), mapped.shape[1], scopes, places, values, scales
 
@@ -335,7 +335,7 @@ def _sent_below(shared, start, half):
 def _values_up(s, half, model, data, row, lost, learning, shared, own):
     never_inline()
     tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, _ = shared
-    scales, (values, factors) = bare_buffers(buffers)
+    scales, (values, factors) = chunk_buffers(buffers)
     inverse, exponent, relative, absolute = scales
     ids, first, mapped = numbers
     chunk = ids.shape[1]
@@ -379,7 +379,7 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
 def _flows_down(s, half, model, data, row, learning, shared, own):
     never_inline()
     tables, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, down, _ = shared
-    _, (values, factors) = bare_buffers(buffers)
+    _, (values, factors) = chunk_buffers(buffers)
     first_panel, n_panels = _part(s, half, places)
     start, rows = first_panel * PANEL, n_panels * PANEL
     slots = pointer(down[1])

@@ -62,7 +62,8 @@ class Crew:
         self._jobs = np.zeros((n_threads, ENDS + n_lanes + 1), dtype=np.int64)
         self._jobs[1:, STAYS] = 1  # threads read it before their first job
         calls = []
-        spaces = [bench.new_workspace(most_panels(tile_panels)) for _ in self._jobs]
+        panels = most_panels(tile_panels)
+        spaces = [bench.new_workspace(panels, i == 0) for i in range(n_threads)]
         #: What the threads have in common while they compute a chunk of rows together.
         self._shared = spaces[0].shared
         for job, space in zip(self._jobs, spaces, strict=True):

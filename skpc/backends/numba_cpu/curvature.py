@@ -68,7 +68,7 @@ class CurvatureBench(Bench):
         super().__init__(make_plan(program, training=True, keep_scales=True), dtype)
         self.layout = make_layout(program, self.plan)
 
-    def new_workspace(self, panels: int) -> Any:
+    def new_workspace(self, panels: int, leads: bool = True) -> Any:
         plan, layout, rows = self.plan, self.layout, panels * PANEL
 
         def empty(units: int) -> np.ndarray:

@@ -156,7 +156,8 @@ class NumbaBackend(Backend):
         return Bench(plan, self.dtype, self._sharing(training=False))
 
     def _sharing(self, training: bool) -> Sharing | None:
-        if self._scoped is None:
+        # What does not pay for scoring does not for training, which needs more room.
+        if self._scoped is None or (training and self._scoring.sharing is None):
             return None
         sharing = Sharing(self._scoped, training, self.dtype)
         return sharing if sharing.pays else None
@@ -214,7 +215,9 @@ class NumbaBackend(Backend):
     def _score(self, model: Packed, X: np.ndarray) -> np.ndarray:
         same = None
         sharing = self._scoring.sharing
-        if not self._scoring.plan.n_data and (sharing is None or len(X) > sharing.n_rows):
+        if not self._scoring.plan.n_data and (
+            sharing is None or len(X) > sharing.n_rows or not sharing.for_many
+        ):
             # Scoring costs a third of learning.
             same = find_distinct(X, self.program.n_weights // 3)
         if same is not None:

@@ -16,7 +16,16 @@ from .accumulate import add_lanes, add_rows
 from .chunks import CHUNK, NO_CHUNK, PLACED
 from .crew import Crew
 from .distinct import find_distinct
-from .lanes import MAX_LANES, PART_NUMBERS, Task, allowed_threads, cuts, most_panels, run_lanes
+from .lanes import (
+    MAX_LANES,
+    PART_NUMBERS,
+    Task,
+    allowed_threads,
+    cores,
+    cuts,
+    most_panels,
+    run_lanes,
+)
 from .layout import Layout, lay_out
 from .merged import unpack_merged, unpack_tables
 from .packing import Packed, Packer
@@ -135,7 +144,7 @@ class Learner:
         same = None
         sharing = self.bench.sharing
         in_chunk = sharing is not None and len(X) <= sharing.n_rows and curve is None
-        if not self.bench.plan.n_data and not in_chunk:
+        if not self.bench.plan.n_data and not (in_chunk and sharing and sharing.for_many):
             same = find_distinct(X, self.program.n_weights)
         if same is not None:
             X = X.take(same.first, axis=0)
@@ -149,6 +158,9 @@ class Learner:
             return
         bench = self.bench if curve is None else curve.bench
         n_threads = min(layout.n_lanes, allowed_threads(n_jobs))
+        if in_chunk:
+            # Threads of a chunk wait for each other, which they should not do on one core.
+            n_threads = min(n_threads, cores())
         # A chunk of rows has sums in two lanes.
         n_lanes = max(layout.n_lanes, 2) if in_chunk else layout.n_lanes
         together = (

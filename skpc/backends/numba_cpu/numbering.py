@@ -58,7 +58,7 @@ def number_scope(s, scopes, parts, codes, at, stride, n, numbers, places, keys, 
     if scopes[s, UNLIKE] == 0:
         if scopes[s, CODE] >= 0:
             left = offset(codes, scopes[s, CODE] * stride + at)
-            found = _number(left, scopes[s, STATES] + 2, n, slots, mine, firsts)
+            found = _number_any(left, scopes[s, STATES] + 2, n, slots, table.size, mine, firsts)
         else:
             start, stop = scopes[s, PART], scopes[s, PART_END]
             radix = places[parts[start], N_DISTINCT]

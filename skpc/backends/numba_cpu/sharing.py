@@ -44,7 +44,7 @@ from .simd import PANEL
 #: Rows of a chunk: in more of them more parts are equal, but what is computed leaves the cache.
 CHUNK_ROWS = 1024
 #: Bytes of values up to which rows share a chunk.
-CHUNK_BYTES = 1 << 26
+CHUNK_BYTES = 1 << 27
 #: Share of the work of all rows above which scopes do not pay, and where one thread does it all.
 MOST_WORK, MOST_WORK_ALONE = 0.7, 0.4
 #: Numbers between the rows of a scope and those of the next.
@@ -60,7 +60,11 @@ UNIT_WORK = 4
 def may_share(program: Program, dtype: np.dtype) -> bool:
     """Whether scopes are worth a look: columns of few values, and room for many rows."""
     finite = any(family.n_states is not None for family in program.families)
-    return finite and _chunk_rows(int(program.units.sum()), dtype) > 0
+    inner = program.op != INPUT
+    work = program.n_weights + UNIT_WORK * int(program.units[inner].sum())
+    # About two vectors a scope.
+    large = work >= LEAST_WORK * int(inner.sum()) / 4
+    return finite and large and _chunk_rows(int(program.units.sum()), dtype) > 0
 
 
 def _chunk_rows(units: int, dtype: np.dtype) -> int:
@@ -104,10 +108,13 @@ class Sharing:
         """Tell the kernels about inputs and work; whether there is any use in that."""
         scopes, table, args = self._scopes, self.plan.instructions, self.plan.args
         scopes[:, CODE] = -1
+        read: dict[bool, set[int]] = {True: set(), False: set()}
         for v in range(len(table)):
             s, op, units = scoped.scope[v], table[v, OP], int(table[v, UNITS])
             if scoped.op[v] == INPUT:
-                if scoped.families[scoped.family[v]].n_states is None:
+                finite = scoped.families[scoped.family[v]].n_states is not None
+                read[finite].update(scoped.columns[v].tolist())
+                if not finite:
                     scopes[s, UNLIKE] = 1
                 elif scopes[s, CODE] not in (-1, table[v, DATA]):
                     return False  # two families read the column
@@ -118,6 +125,8 @@ class Sharing:
             scopes[s, WORK] += UNIT_WORK * units
             mine = args[table[v, ARG] : table[v, ARG_END]]
             scopes[s, WORK] += sum(n for _, n in _runs_of(op, units, mine))
+        if read[True] & read[False]:
+            return False  # cells that are alike for one of them differ for the other
         self._runs = _find_runs(scopes, table, args)
         inner = scopes[:, CODE] < 0
         return bool(inner.any() and not inner.all() and scopes[inner, WORK].mean() >= LEAST_WORK)
@@ -198,12 +207,11 @@ class Sharing:
     def own_space(self) -> Any:
         """Arrays for one thread: flows, scratch, keys of rows, their hash table."""
         rows = self.plan.max_units * self.n_rows
-        most = max(4 * self.n_rows, int(self._scopes[:, STATES].max()) + 2)
         return (
             np.zeros(rows, dtype=self.dtype),
             np.zeros(rows, dtype=self.dtype),
             np.zeros(self.n_rows, dtype=np.int32),
-            np.zeros(1 << (most - 1).bit_length(), dtype=np.int32),
+            np.zeros(1 << (4 * self.n_rows - 1).bit_length(), dtype=np.int32),
             # For pointers of these kinds.
             (np.zeros(1, dtype=np.uint8), np.zeros(1)),
         )

@@ -190,7 +190,7 @@ def learn_tiles(
                 if shared is not None:
                     if job[TOGETHER] == ALONE:
                         begin_chunk(shared)
-                        alone = job[TOGETHER] == ALONE
+                        alone = job[TOGETHER] == ALONE  # no literal, as above
                         cells = none - 1, none, none, none
                         learning = (
                             row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves, not alone

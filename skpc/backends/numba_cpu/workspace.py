@@ -58,13 +58,12 @@ class Bench:
             there, space = 0, None
         if there < panels:
             there, space = panels, self.new_workspace(panels)
-        try:
-            yield space
-        finally:
-            self._free.append((there, space))
+        yield space
+        # Not after an error: another thread may still be at work there.
+        self._free.append((there, space))
 
-    def new_workspace(self, panels: int) -> Workspace:
-        """A workspace that is not lent out."""
+    def new_workspace(self, panels: int, leads: bool = True) -> Workspace:
+        """A workspace that is not lent out; for a thread that follows without what it shares."""
         plan, rows = self.plan, panels * PANEL
 
         def empty(units: int) -> np.ndarray:
@@ -81,7 +80,9 @@ class Bench:
         factors = empty(plan.n_factors) if plan.n_factors else None
         buffers = (empty(plan.n_values), scales, factors, empty(plan.max_units))
         sharing = self.sharing
-        shared, own = (None, None) if sharing is None else (sharing.space(), sharing.own_space())
+        shared = own = None
+        if sharing is not None:
+            shared, own = sharing.space() if leads else None, sharing.own_space()
         return Workspace(buffers, empty(plan.max_units), empty(plan.n_slots), shared, own)
 
     def accumulators(self, n_weights: int, n_lanes: int) -> tuple[np.ndarray, np.ndarray]:
