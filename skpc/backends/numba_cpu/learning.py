@@ -31,7 +31,7 @@ from .merged import unpack_merged, unpack_tables
 from .packing import Packed, Packer
 from .plan import make_plan
 from .room import Room
-from .rows import check_columns, empty_data, encode_rows, group_flows, readable
+from .rows import Data, check_columns, empty_data, encode_rows, group_flows, readable
 from .sharing import Sharing
 from .simd import PANEL
 from .tiles import ALONE, ENDS, FOLLOWS, LEADS, LOST_SHARE, learn_tiles, write_job
@@ -306,23 +306,9 @@ class Learner:
                 where = (0, 1), model.addresses, ends[lane : lane + 2] - ends[lane]
                 write_job(job, False, ALONE, data[2], self._tile_panels, *where)
                 with bench.workspace(most_panels(self._tile_panels)) as space:
-                    learn = partial(
-                        learn_tiles,
-                        bench.tables,
-                        *data[:2],
-                        space.buffers,
-                        self._lost,
-                        *of_rows,
-                        space.flow,
-                        space.slots,
-                        edges[lane : lane + 1],
-                        leaf_out[lane : lane + 1],
-                        space.shared,
-                        space.own,
-                        job,
-                        room.chores.left,
-                    )
-                    room.chores.wait(learn)
+                    sums = edges[lane : lane + 1], leaf_out[lane : lane + 1]
+                    learn = self._prepared(bench, data, of_rows, space, space.shared, sums, job)
+                    room.chores.wait(partial(learn, room.chores.left))
             if bench.plan.group_leaves:
                 groups[lane] = group_flows(bench.plan, families, model.members, mine, data)
 
@@ -334,6 +320,20 @@ class Learner:
         tasks = [partial(piece, lane) for lane in range(n_lanes)]
         run_lanes(tasks, n_threads, first=room.chores.help_out, cancel=room.chores.cancel)
         return groups
+
+    def _prepared(
+        self,
+        bench: Bench,
+        data: Data,
+        of_rows: tuple[np.ndarray, ...],
+        space: Workspace,
+        shared: Any,
+        sums: tuple[np.ndarray, np.ndarray],
+        job: np.ndarray,
+    ) -> Callable[[np.ndarray], bool]:
+        """The kernel, which needs but the flag that it waits for."""
+        begun = bench.tables, *data[:2], space.buffers, self._lost, *of_rows
+        return partial(learn_tiles, *begun, space.flow, space.slots, *sums, shared, space.own, job)
 
     def _learn_chunk(
         self,
@@ -360,22 +360,8 @@ class Learner:
             job = np.empty(ENDS + layout.n_lanes + 1, dtype=np.int64)
             where = (ends[i], ends[i + 1]), model.addresses, layout.ends
             write_job(job, False, FOLLOWS if i else LEADS, data[2], self._tile_panels, *where)
-            learn = partial(
-                learn_tiles,
-                bench.tables,
-                *data[:2],
-                space.buffers,
-                self._lost,
-                *of_rows,
-                space.flow,
-                space.slots,
-                *accumulators,
-                shared,
-                space.own,
-                job,
-                room.chores.left,
-            )
-            room.chores.wait(learn)
+            learn = self._prepared(bench, data, of_rows, space, shared, accumulators, job)
+            room.chores.wait(partial(learn, room.chores.left))
 
         ends = cuts(layout.n_lanes, n_threads)
         if n_threads == 1:
