@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from time import perf_counter
 
 import numpy as np
 
@@ -18,6 +19,35 @@ from .tiles import ENDS, FOLLOWS, IN_TILES, LEADS, NO_CELLS, STAYS, learn_tiles,
 from .workspace import Bench
 
 _GO = np.zeros(1, dtype=np.int64)
+#: Batches with all threads, and then with one, before the faster way is taken; after how many the
+#: other is tried again; and how many back a mean reaches.
+WARM, TRY_EVERY, MEMORY = 4, 32, 6
+
+
+class Pace:
+    """Whether threads that stand by help: by the time of batches with them and without.
+
+    On a machine that is busy otherwise they may get no core while they are waited for.
+    """
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._seconds = {False: 0.0, True: 0.0}
+
+    def prefers_alone(self) -> bool:
+        """For the next batch: whichever was faster, and the other one now and then."""
+        self._n += 1
+        if self._n <= WARM:
+            return False
+        if self._n <= 2 * WARM:
+            return True
+        alone = self._seconds[True] < self._seconds[False]
+        return not alone if self._n % TRY_EVERY == 0 else alone
+
+    def note(self, alone: bool, seconds: float) -> None:
+        """What a row of a batch took."""
+        before = self._seconds[alone]
+        self._seconds[alone] = seconds if before == 0 else before + (seconds - before) / MEMORY
 
 
 class Crew:
@@ -85,6 +115,7 @@ class Crew:
             )
             calls.append(call)
         self._own = calls[0]
+        self._pace = Pace()
         self._helpers = [Helper(call) for call in calls[1:]]
 
     def come(self) -> None:
@@ -123,6 +154,10 @@ class Crew:
         X : ndarray or None
             Rows of a chunk, in one of ``rows.READ``, to be encoded here, or None.
         """
+        alone = n_threads > 1 and self._pace.prefers_alone()
+        if alone:
+            n_threads = 1
+        started = perf_counter()
         helpers = self._helpers[: n_threads - 1]
         size, where = (layout.n_padded, self._tile_panels), (model.addresses, layout.ends)
         mine, *others = pairwise(cuts(layout.n_lanes, n_threads))
@@ -155,3 +190,5 @@ class Crew:
             elif not paid:
                 write_job(self._jobs[0], False, IN_TILES, *size, part, *where)
                 self._own(_GO)
+        if alone or helpers:
+            self._pace.note(alone, (perf_counter() - started) / layout.n_padded)
