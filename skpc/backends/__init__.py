@@ -4,7 +4,7 @@
 Nothing here learns, draws structures, or knows an estimator.
 """
 
-from .base import Backend, TopDown
+from .base import Backend, Mixing, TopDown
 from .renormalise import log_partition, log_weight_gradient, renormalise
 
-__all__ = ["Backend", "TopDown", "log_partition", "log_weight_gradient", "renormalise"]
+__all__ = ["Backend", "Mixing", "TopDown", "log_partition", "log_weight_gradient", "renormalise"]

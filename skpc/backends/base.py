@@ -29,6 +29,29 @@ class TopDown(NamedTuple):
     leaves: list[np.ndarray]
 
 
+#: Below the smallest normal number, quotients lose their digits and reciprocals overflow.
+SMALLEST = float(np.finfo(np.float64).tiny)
+
+
+class Mixing(NamedTuple):
+    """A step of the EM family: θ'_nc ∝ (1 - α) u_n θ_nc + α F̄_nc, for every unit n.
+
+    Means of leaves are mixed by the same shares. A unit for which old and new together weigh less
+    than ``SMALLEST`` stays as it is.
+
+    Attributes
+    ----------
+    step : float
+        α in [0, 1].
+    by_top_down : bool
+        Whether u_n is the top-down probability of the unit, or the flow that the batch sent it, by
+        which every unit moves as far.
+    """
+
+    step: float
+    by_top_down: bool
+
+
 #: What a backend adds to the statistics on request: see ``Statistics.extra``.
 WANTED = ("squares", "curvature")
 
@@ -131,6 +154,30 @@ class Backend(ABC):
             Whether the next call is :meth:`top_down` of the same parameters: a backend may
             compute it beside.
         """
+
+    def learn(
+        self,
+        parameters: Parameters,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+        mixing: Mixing,
+        smoothing: Statistics | None,
+    ) -> tuple[Statistics, Parameters | None]:
+        """Statistics of a batch, and the parameters after a step where that is faster at once.
+
+        With parameters the statistics have log-likelihood and weight alone. Without them (None)
+        they are whole, and the step is still to be taken.
+
+        Parameters
+        ----------
+        parameters, X, sample_weight
+            As in :meth:`statistics`.
+        mixing : Mixing
+            The step.
+        smoothing : Statistics or None
+            Added to the mean statistics.
+        """
+        return self.statistics(parameters, X, sample_weight, (), mixing.by_top_down), None
 
     @abstractmethod
     def top_down(self, parameters: Parameters) -> TopDown:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..circuit import Program, Statistics
-from ..utils.arrays import full
+from ..utils.arrays import full, namespace, of_family
+from .base import SMALLEST, Mixing
 
 
 def row_sums(program: Program, weights: Any) -> Any:
@@ -40,7 +41,6 @@ def mix_rows(
     flows: Any,
     keep: Coefficients,
     learn: Coefficients,
-    smallest: float,
 ) -> Any:
     """New weights ∝ keep · weights + learn · flows, row by row; rows without mass stay.
 
@@ -50,17 +50,15 @@ def mix_rows(
     weights, flows : arrays of shape (n_weights,)
     keep, learn : tuple of (number, array of shape (n_rows,) or None)
         Coefficients: the number times that of every row, or alone.
-    smallest : float
-        Below it a row's total counts as no mass.
     """
     if not isinstance(weights, np.ndarray):
         from .torch.weights import rows_of
 
         old, more = (_spread(c, weights, program.n_rows) for c in (keep, learn))
-        return rows_of(program, weights.device).mixed(weights, flows, old, more, smallest)
+        return rows_of(program, weights.device).mixed(weights, flows, old, more, SMALLEST)
     cpu = _cpu()
     new = np.empty_like(weights)
-    loop = program.segments, weights, flows, *keep, *learn, smallest, new
+    loop = program.segments, weights, flows, *keep, *learn, SMALLEST, new
     if len(program.segments) == program.n_rows:
         cpu.run_parts(partial(cpu.mix_rows, *loop), program.n_rows, len(weights))
     else:
@@ -68,9 +66,7 @@ def mix_rows(
     return new
 
 
-def mix_leaves(
-    mean: Any, flows: Any, keep: Coefficients, learn: Coefficients, smallest: float
-) -> Any:
+def mix_leaves(mean: Any, flows: Any, keep: Coefficients, learn: Coefficients) -> Any:
     """New means (keep · mean + learn · flows[:, 1:]) / (keep + learn · flows[:, 0]), unit by unit.
 
     Parameters
@@ -78,18 +74,40 @@ def mix_leaves(
     mean : array of shape (units, S)
     flows : array of shape (units, 1 + S)
     keep, learn : tuple of (number, array of shape (units,) or None)
-        Coefficients: the number times that of every unit, or alone.
-    smallest : float
-        A unit whose divisor is below it keeps its mean.
+        Coefficients: the number times that of every unit, or alone. A unit whose divisor is below
+        ``SMALLEST`` keeps its mean.
     """
     if not isinstance(mean, np.ndarray):
         old, more = (_spread(c, mean, len(mean)) for c in (keep, learn))
         total = (old + more * flows[:, 0])[:, None]
         new = (old[:, None] * mean + more[:, None] * flows[:, 1:]) / total
-        return new.where(total >= smallest, mean)
+        return new.where(total >= SMALLEST, mean)
     new = np.empty_like(mean)
-    _cpu().mix_leaves(mean, flows, *keep, *learn, smallest, new)
+    _cpu().mix_leaves(mean, flows, *keep, *learn, SMALLEST, new)
     return new
+
+
+def shares(mixing: Mixing, use: Any, flow: Any) -> tuple[Coefficients, Coefficients]:
+    """What a step keeps of old parameters, and what it learns of flows, unit by unit.
+
+    ``use`` are top-down probabilities, ``flow`` flows of the batch; the one that the step does not
+    go by may be None.
+    """
+    step = mixing.step
+    if mixing.by_top_down:
+        return (1 - step, use), (step, None)
+    where, used = namespace(flow).where, flow >= SMALLEST
+    keep = where(used, 1 - step, full(flow, len(flow), 1.0))
+    return (1.0, keep), (1.0, where(used, step / where(used, flow, 1.0), 0.0))
+
+
+def mixed_leaves(program: Program, means: list, flows: list, mixing: Mixing, use: list | None):
+    """Mean parameters of all families after a step; ``use`` as in ``shares``, family by family."""
+    found = []
+    for f, (family, mean, flow) in enumerate(zip(program.families, means, flows, strict=True)):
+        keep, learn = shares(mixing, None if use is None else use[f], flow[:, 0])
+        found.append(of_family(family, family.project, mix_leaves(mean, flow, keep, learn)))
+    return found
 
 
 def _spread(coefficients: Coefficients, like: Any, n: int) -> Any:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..backends import TopDown
+from ..backends import Mixing, TopDown
 from ..circuit import Parameters, Statistics
 from .base import StepSolver
 from .mixing import SMALLEST, mix, unit_flows
@@ -61,10 +61,13 @@ class Anemone(StepSolver):
         check_steps(self)
         check_decay(self, "momentum")
 
+    def mixing(self, step):
+        return Mixing(step, by_top_down=True) if self.momentum == 0 else None
+
     def take_step(self, step, state, parameters, statistics, top_down):
         """Mix the joint distribution's expectation with the batch's."""
         statistics, arrays = with_momentum(self.momentum, state, statistics)
-        return arrays, mix(parameters, (1 - step, top_down), (step, None), statistics)
+        return arrays, mix(parameters, Mixing(step, by_top_down=True), statistics, top_down)
 
 
 def unit_steps(

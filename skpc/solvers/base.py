@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..backends import TopDown
+from ..backends import Mixing, TopDown
 from ..circuit import Circuit, Parameters, Statistics
 from ..utils.nested_settings import refuse_settings_of_names
 from .schedules import resolve_schedule, scheduled_step
@@ -136,6 +136,13 @@ class StepSolver(Solver):
     def next_step(self, state: SolverState) -> float:
         """How far the next update goes: by the schedule, the share of the new in a mean."""
         return scheduled_step(self, state)
+
+    def mixing(self, step: float) -> Mixing | None:
+        """The whole update, if it is one of the EM family and remembers nothing; None otherwise.
+
+        A backend may then take it while it collects the statistics: see ``Backend.learn``.
+        """
+        return None
 
     @abstractmethod
     def take_step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..backends import Mixing
 from .base import StepSolver
 from .mixing import mix
 
@@ -32,4 +33,4 @@ class EM(StepSolver):
 
     def take_step(self, step, state, parameters, statistics, top_down):
         """Replace the parameters by what the flows say."""
-        return {}, mix(parameters, (0.0, None), (1.0, None), statistics)
+        return {}, mix(parameters, Mixing(step, by_top_down=False), statistics, None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..backends import Mixing
 from .base import StepSolver
-from .mixing import move_towards
+from .mixing import mix
 from .momentum import check_decay, with_momentum
 from .schedules import check_steps
 
@@ -50,7 +51,10 @@ class MiniBatchEM(StepSolver):
         check_steps(self)
         check_decay(self, "momentum")
 
+    def mixing(self, step):
+        return Mixing(step, by_top_down=False) if self.momentum == 0 else None
+
     def take_step(self, step, state, parameters, statistics, top_down):
         """Move every unit that had flow by the share s."""
         statistics, arrays = with_momentum(self.momentum, state, statistics)
-        return arrays, move_towards(parameters, statistics, step)
+        return arrays, mix(parameters, Mixing(step, by_top_down=False), statistics, None)

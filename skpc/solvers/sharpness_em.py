@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..backends import Mixing
 from ..circuit import Statistics
 from .base import Solver
-from .mixing import SMALLEST, move_towards
+from .mixing import SMALLEST, mix
 from .schedules import check_steps, scheduled_step
 from .sharpness import LARGEST, automatic_part, check_strength, refuse_tied, strength_now
 
@@ -123,7 +124,8 @@ class SharpnessEM(Solver):
         statistics = Statistics(
             statistics.log_likelihood, statistics.weight, flows, statistics.leaves
         )
-        return state.advanced(), move_towards(parameters, statistics, scheduled_step(self, state))
+        step = Mixing(scheduled_step(self, state), by_top_down=False)
+        return state.advanced(), mix(parameters, step, statistics, None)
 
 
 def penalised(share, penalty):

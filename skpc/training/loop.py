@@ -218,11 +218,11 @@ def _shown(backend, raw, read_out):
 def _epoch(backend, result, source, solver, updates, batch_size, validation, rng, number, read_out):
     """One pass over the data; its record."""
     total, weight = 0.0, 0.0
-    for statistics in _epoch_statistics(backend, result, source, solver, batch_size, rng):
+    for state, raw, statistics in _steps(backend, result, source, solver, updates, batch_size, rng):
         total += statistics.log_likelihood
         weight += statistics.weight
-        result.state, result.raw = updates(result.state, result.raw, statistics)
-        result.parameters = _shown(backend, result.raw, read_out)
+        result.state, result.raw = state, raw
+        result.parameters = _shown(backend, raw, read_out)
     held_out = None
     if validation is not None:
         held_out = mean_log_likelihood(backend, result.parameters, validation)
@@ -232,8 +232,8 @@ def _epoch(backend, result, source, solver, updates, batch_size, validation, rng
     return EpochRecord(number, mean, held_out, weight)
 
 
-def _epoch_statistics(backend, result, source, solver, batch_size, rng):
-    """Statistics of every batch, each with the parameters of its moment."""
+def _steps(backend, result, source, solver, updates, batch_size, rng):
+    """State and parameters after every update of an epoch, and the statistics that led to it."""
     if solver.full_batch:
         total = None
         for X, weight in source.batches(FULL_PASS_ROWS, None):
@@ -242,8 +242,8 @@ def _epoch_statistics(backend, result, source, solver, batch_size, rng):
                 total = part
             else:
                 total += part
-        yield total
+        seen = Statistics(total.log_likelihood, total.weight, total.flows, [])
+        yield *updates(result.state, result.raw, total), seen
         return
     for X, weight in source.batches(batch_size, rng):
-        beside = solver.needs_top_down and result.raw is result.parameters
-        yield backend.statistics(result.parameters, X, weight, solver.wanted, beside)
+        yield updates.learn(result.state, result.raw, result.parameters, X, weight)

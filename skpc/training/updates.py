@@ -63,6 +63,34 @@ class Updates:
         arrays, new = self._recorded(step, state.arrays, parameters, means)
         return state.advanced(arrays), new
 
+    def learn(
+        self,
+        state: SolverState,
+        parameters: Parameters,
+        shown: Parameters,
+        X: np.ndarray,
+        weight: np.ndarray | None,
+    ) -> tuple[SolverState, Parameters, Statistics]:
+        """State and parameters after a batch of rows, and what its log-likelihood and weight were.
+
+        Rows are looked at with the parameters that are ``shown``.
+        """
+        solver, backend = self._solver, self._backend
+        alike = shown is parameters
+        mixing = None
+        if alike and isinstance(solver, StepSolver):
+            mixing = solver.mixing(solver.next_step(state))
+        if mixing is None:
+            beside = solver.needs_top_down and alike
+            statistics = backend.statistics(shown, X, weight, solver.wanted, beside)
+        else:
+            statistics, new = backend.learn(parameters, X, weight, mixing, self._smoothing)
+            if new is not None:
+                return state.advanced(), new, statistics
+        # The step may write over sums, not over these two numbers.
+        seen = Statistics(statistics.log_likelihood, statistics.weight, statistics.flows, [])
+        return *self(state, parameters, statistics), seen
+
     def _arithmetic(
         self, step: Any, arrays: dict, parameters: Parameters, means: Statistics
     ) -> tuple[dict, Parameters]:

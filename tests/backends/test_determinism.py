@@ -263,7 +263,7 @@ def test_threads_at_work_change_no_bit_of_an_update(name, monkeypatch):
             backend.statistics(parameters, X), backend.statistics(parameters, X[:5])
         )
         coefficients = (1.0, keep), (0.5, learn)
-        mixed = loops.mix_rows(program, parameters.weights, means.flows, *coefficients, 1e-300)
+        mixed = loops.mix_rows(program, parameters.weights, means.flows, *coefficients)
         return means.flows.tobytes(), mixed.tobytes()
 
     alone = updated()

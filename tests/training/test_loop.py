@@ -169,7 +169,7 @@ def test_an_interruption_within_an_epoch_drops_its_updates(problem, monkeypatch)
     backend, _, _ = problem
     calls, whole = [], Log()
     watched(problem, whole)
-    learn = type(backend).statistics
+    learn = type(backend).learn
 
     def interrupted(self, *args):
         calls.append(args)
@@ -179,7 +179,7 @@ def test_an_interruption_within_an_epoch_drops_its_updates(problem, monkeypatch)
 
     batches = n_batches(len(problem[2]), 20)
     assert batches > 1
-    monkeypatch.setattr(type(backend), "statistics", interrupted)
+    monkeypatch.setattr(type(backend), "learn", interrupted)
     result = watched(problem, None)
     assert result.interrupted
     assert len(result.history) == 1

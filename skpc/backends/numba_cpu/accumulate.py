@@ -1,4 +1,4 @@
-"""Flat loops over all parameters: adding up lanes and rows, top-down probabilities.
+"""Flat loops over the sums of lanes and of rows.
 
 Where an index is a sum, arrays are read through bare pointers: numba would test every such index
 for being negative, and do one number at a time, at a third to a quarter of the speed.
@@ -6,19 +6,6 @@ for being negative, and do one number at a time, at a third to a quarter of the 
 
 from __future__ import annotations
 
-from .columns import (
-    CHILD,
-    COLUMNS,
-    HEIGHT,
-    IN,
-    KRONECKER,
-    MIXING,
-    OUT,
-    PRODUCT,
-    SUM,
-    TRANSPOSE,
-    WEIGHTS,
-)
 from .kernel_cache import entry_kernel
 from .simd import (
     LANES,
@@ -86,69 +73,3 @@ def add_rows(log_likelihood, bound, weights, n, lost_share):
             weight += weights[i]
             total += weights[i] * log_likelihood[i]
     return total, weight, damaged
-
-
-@entry_kernel
-def top_down(
-    op, units, arg_start, args, row_start, leaf_start, starts, weights, reach, rows, leaves
-):
-    """Probability of every unit, from the arrays of a Program.
-
-    ``reach`` holds one number a unit of a vector, from ``starts``; sums add theirs to
-    ``rows``, leaves to ``leaves`` from ``leaf_start``.
-    """
-    last = op.size - 1
-    reach[starts[last]] = 1.0
-    reached, share = pointer(reach), pointer(weights)
-    for back in range(last + 1):
-        v = last - back
-        at = starts[v]
-        n = units[v]
-        if op[v] == PRODUCT:
-            for j in range(arg_start[v], arg_start[v + 1]):
-                c = starts[args[j, CHILD]]
-                for k in range(n):
-                    reach[c + k] += reach[at + k]
-        elif op[v] == TRANSPOSE:
-            a = arg_start[v]
-            c = starts[args[a, CHILD]]
-            height = args[a, HEIGHT]
-            width = args[a, COLUMNS]
-            for i in range(height):
-                for k in range(width):
-                    reach[c + i * width + k] += reach[at + k * height + i]
-        elif op[v] == SUM:
-            for j in range(arg_start[v], arg_start[v + 1]):
-                c = starts[args[j, CHILD]] + args[j, IN]
-                w = args[j, WEIGHTS]
-                width = args[j, COLUMNS]
-                for m in range(args[j, HEIGHT]):
-                    above = load(reached, at + args[j, OUT] + m)
-                    for k in range(width):
-                        more = above * load(share, w + k)
-                        store(reached, c + k, load(reached, c + k) + more)
-                    w += width
-        elif op[v] == MIXING:
-            for j in range(arg_start[v], arg_start[v + 1]):
-                c = starts[args[j, CHILD]]
-                for k in range(n):
-                    reach[c + k] += reach[at + k] * weights[args[j, WEIGHTS] + k]
-        elif op[v] == KRONECKER:
-            a = arg_start[v]
-            first = starts[args[a, CHILD]]
-            second = starts[args[a + 1, CHILD]]
-            w = args[a, WEIGHTS]
-            width = args[a + 1, COLUMNS]
-            for i in range(args[a, COLUMNS]):
-                for m in range(n):
-                    for k in range(width):
-                        x = reach[at + m] * weights[w + k]
-                        reach[second + k] += x
-                        reach[first + i] += x
-                    w += width
-        else:
-            for k in range(n):
-                leaves[leaf_start[v] + k] += reach[at + k]
-        if row_start[v] >= 0:
-            for k in range(n):
-                rows[row_start[v] + k] += reach[at + k]

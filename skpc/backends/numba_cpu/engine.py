@@ -11,8 +11,8 @@ import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
 from .. import log_curvature, log_domain
-from ..base import Backend, TopDown, check_wanted
-from .accumulate import top_down
+from ..base import Backend, Mixing, TopDown, check_wanted
+from ..weights import mixed_leaves
 from .distinct import find_distinct
 from .lanes import (
     MAX_LANES,
@@ -22,13 +22,14 @@ from .lanes import (
     run_lanes,
     threads_at_work,
 )
-from .learning import Learner
+from .learning import Learner, Passed
 from .packing import Packed, Packer
 from .plan import make_plan
 from .rows import empty_data, encode_rows
 from .scopes import Scoped
 from .sharing import Sharing, may_share
 from .simd import PANEL
+from .stepper import Stepper
 from .tiles import LOST_SHARE, score_tiles
 from .workspace import Bench
 
@@ -64,6 +65,9 @@ class NumbaBackend(Backend):
         self.n_jobs = n_jobs
         #: What was computed beside the last statistics, for the call that comes next.
         self._foreseen: tuple[Parameters, TopDown] | None = None
+        #: The parameters that the last step led to, packed, and their top-down probabilities.
+        self._ahead: tuple[Packed, TopDown | None] | None = None
+        self._smoothed: tuple[Statistics, np.ndarray | None] | None = None
         wide = int(program.units.max()) > 64
         self._tile_panels = max(1, (WIDE_TILE_ROWS if wide else TILE_ROWS) // PANEL)
         # Below one rounding per unit and term of a sum: see products.py.
@@ -103,9 +107,7 @@ class NumbaBackend(Backend):
         top_down: bool = False,
     ) -> Statistics:
         check_wanted(self.program, wanted)
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        if weight is not None and weight.shape != (len(X),):
-            raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
+        weight = self._checked_weight(X, sample_weight)
         model = self._packer.packed(parameters)
         curve = None
         if wanted:
@@ -119,34 +121,94 @@ class NumbaBackend(Backend):
             self._packer.take_back(model)
         return total
 
+    def _checked_weight(self, X: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        if weight is not None and weight.shape != (len(X),):
+            raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
+        return weight
+
     def top_down(self, parameters: Parameters) -> TopDown:
         foreseen, self._foreseen = self._foreseen, None
         if foreseen is not None and foreseen[0] is parameters:
             return foreseen[1]
-        return self._top_down(parameters)
+        return self._stepper.top_down(parameters)
 
     def _foresee(self, parameters: Parameters) -> None:
-        self._foreseen = parameters, self._top_down(parameters)
+        self._foreseen = parameters, self._stepper.top_down(parameters)
 
-    def _top_down(self, parameters: Parameters) -> TopDown:
-        program = self.program
-        reach = np.zeros(self._starts[-1] + program.units[-1])
-        rows = np.zeros(program.n_rows)
-        leaves = np.zeros(self._family_parts[-1].stop)
-        top_down(
-            program.op,
-            program.units,
-            program.arg_start,
-            program.args,
-            program.row_start,
-            self._leaf_starts,
-            self._starts,
-            parameters.weights,
-            reach,
-            rows,
-            leaves,
-        )
-        return TopDown(rows, [leaves[part] for part in self._family_parts])
+    def learn(
+        self,
+        parameters: Parameters,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+        mixing: Mixing,
+        smoothing: Statistics | None,
+    ) -> tuple[Statistics, Parameters | None]:
+        rows_more = self._smoothing_of_rows(smoothing)
+        if rows_more is None:
+            return super().learn(parameters, X, sample_weight, mixing, smoothing)
+        weight = self._checked_weight(X, sample_weight)
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[0].parameters is not parameters:
+            if ahead is not None:
+                self._packer.take_back(ahead[0])
+            model = self._packer.packed(parameters)
+            use = self._stepper.top_down(model.parameters) if mixing.by_top_down else None
+        else:
+            model, use = ahead
+
+        def take_step(passed: Passed, sums: Statistics) -> tuple[Parameters, TopDown] | None:
+            before = self._no_use if use is None else use.rows
+            scale = passed.unit / sums.weight
+            found = self._stepper.step(
+                model.parameters.weights,
+                mixing,
+                scale,
+                passed.edges,
+                rows_more,
+                before,
+                model.arrays[0],
+                passed.n_threads,
+            )
+            if found is None:
+                return None
+            for f, leaf in enumerate(sums.leaves):
+                leaf /= sums.weight
+                if smoothing is not None:
+                    leaf += smoothing.leaves[f]
+            of_leaves = None if use is None else use.leaves
+            means = model.parameters.leaves, sums.leaves
+            leaves = mixed_leaves(self.program, *means, mixing, of_leaves)
+            return Parameters(self.program, found[0], leaves), found[1]
+
+        total, stepped = self._learner.learn(model, X, weight, self.n_jobs, take_step)
+        if stepped is None:
+            self._packer.take_back(model)
+            return total, None
+        new, use = stepped
+        self._packer.refill(model, new)
+        self._ahead = model, use
+        return total, new
+
+    def _smoothing_of_rows(self, smoothing: Statistics | None) -> np.ndarray | None:
+        """Smoothing of the weights of every row, None if these differ among themselves."""
+        if smoothing is None:
+            return self._no_use
+        if self._smoothed is None or self._smoothed[0] is not smoothing:
+            program = self.program
+            rows = np.zeros(program.n_rows)
+            rows[program.segments[:, 2]] = smoothing.flows[program.segments[:, 0]]
+            alike = np.array_equal(program.spread_rows(rows), smoothing.flows)
+            self._smoothed = smoothing, rows if alike else None
+        return self._smoothed[1]
+
+    @cached_property
+    def _no_use(self) -> np.ndarray:
+        return np.zeros(self.program.n_rows)
+
+    @cached_property
+    def _stepper(self) -> Stepper:
+        return Stepper(self.program, self.dtype)
 
     # -- layout, made once ----------------------------------------------------------------
 
@@ -188,21 +250,6 @@ class NumbaBackend(Backend):
     @cached_property
     def _packer(self) -> Packer:
         return Packer(self.program, self._scoring.plan, self.dtype)
-
-    @cached_property
-    def _leaf_starts(self) -> np.ndarray:
-        first = np.concatenate([[0], np.cumsum(self.program.family_units)]).astype(np.int64)
-        return first[self.program.family] + self.program.unit_start
-
-    @cached_property
-    def _family_parts(self) -> list[slice]:
-        """Units of every family, of all that there are."""
-        ends = np.cumsum(self.program.family_units).tolist()
-        return [slice(*part) for part in pairwise([0, *ends])]
-
-    @cached_property
-    def _starts(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.program.units)[:-1]]).astype(np.int64)
 
     @cached_property
     def _lane_tiles(self) -> int:

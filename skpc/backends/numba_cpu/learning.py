@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,6 +51,42 @@ LANE_BYTES = 1 << 28
 
 
 Again = Callable[[Parameters, np.ndarray, np.ndarray, tuple[str, ...]], Statistics]
+
+
+class Passed(NamedTuple):
+    """What a pass over rows leaves behind.
+
+    Attributes
+    ----------
+    X : ndarray
+        The rows, without those that are equal to one of them.
+    room : Room
+        With their log-likelihoods, bounds and weights.
+    unit : float
+        The sums are in units of that weight.
+    edges, leaf_out : ndarray of shape (n_lanes, ...)
+        Derivatives by the weights, and leaf statistics; to be cleared by whoever reads them.
+    groups : list of list of ndarray
+        Flows of group leaves, lane by lane.
+    n_threads, n_parts : int
+        Threads at hand, and parts in which to add up the lanes.
+    give_back : callable
+        Takes the cleared sums back.
+    """
+
+    X: np.ndarray
+    room: Room
+    unit: float
+    edges: np.ndarray
+    leaf_out: np.ndarray
+    groups: list[list[np.ndarray]]
+    n_threads: int
+    n_parts: int
+    give_back: Callable[[], None]
+
+
+def _nobody() -> None:
+    """Take back what threads that stand by keep."""
 
 
 class Learner:
@@ -106,38 +142,83 @@ class Learner:
 
         ``beside`` is done by a thread that has nothing else to do.
         """
-        flows, leaves = np.empty(self.program.n_weights), np.empty(self.bench.plan.n_leaf_out)
-        total = Statistics(0.0, 0.0, flows, [np.zeros(shape) for shape in self._leaf_shapes])
-        step = self.max_lanes * self._lane_tiles * self._tile_panels * PANEL
-        for start in range(0, max(1, len(X)), step):
-            part = slice(start, start + step)
+        total = self._nothing(np.empty(self.program.n_weights))
+        for start in range(0, max(1, len(X)), self._most_rows):
+            part = slice(start, start + self._most_rows)
             mine = weight if weight is None else weight[part]
             # The first part writes its sums into the total, the others add theirs.
-            sums = (np.empty_like(flows), np.empty_like(leaves)) if start else (flows, leaves)
-            self._learn(model, X[part], mine, total, sums, n_jobs, curve, beside)
+            flows = np.empty_like(total.flows) if start else total.flows
+            passed = self._pass(model, X[part], mine, n_jobs, curve, beside)
+            if isinstance(passed, Passed):
+                self._collect(model, passed, flows, total, curve)
+            else:
+                flows[:] = 0
+                self._rooms.append(passed)
             if start:
-                flows += sums[0]
-                leaves += sums[1]
+                total.flows += flows
             beside = None
-        if model.is_filled:  # something was learnt
-            self._unpack_leaves(leaves, total, model)
         if curve is not None:
             curve.add_to(total, self._read_leaves)
         return total
 
-    def _learn(
+    def learn(
         self,
         model: Packed,
         X: np.ndarray,
         weight: np.ndarray | None,
-        total: Statistics,
-        sums: tuple[np.ndarray, np.ndarray],
+        n_jobs: int | None,
+        take_step: Callable[[Passed, Statistics], Any],
+    ) -> tuple[Statistics, Any]:
+        """Statistics of a batch, or what is made of them at once.
+
+        ``take_step`` gets what the pass left and statistics without flows, and clears the edge
+        sums; it returns None where a number was not finite, and what this returns then are
+        statistics.
+        """
+        if not 0 < len(X) <= self._most_rows:
+            return self.statistics(model, X, weight, n_jobs, None, None), None
+        passed = self._pass(model, X, weight, n_jobs, None, None)
+        if not isinstance(passed, Passed):
+            self._rooms.append(passed)
+            return self._nothing(np.zeros(self.program.n_weights)), None
+        room, nothing = passed.room, np.zeros(0)
+        mine, learnt, n_damaged = add_rows(
+            room.log_likelihood, room.bound, room.sums, len(passed.X), LOST_SHARE
+        )
+        if n_damaged or not learnt > 0:
+            total = self._nothing(np.empty(self.program.n_weights))
+            self._collect(model, passed, total.flows, total, None)
+            return total, None
+        total = self._nothing(nothing)
+        total.log_likelihood, total.weight = mine, learnt
+        found = None
+        if self._collect_leaves(model, passed, total):
+            found = take_step(passed, total)
+        if found is None:
+            total = self._nothing(np.zeros(self.program.n_weights))
+            passed.edges[:] = 0
+            total += self._again(model.parameters, passed.X, room.sums[: len(passed.X)], ())
+        passed.give_back()
+        self._rooms.append(room)
+        return total, found
+
+    def _nothing(self, flows: np.ndarray) -> Statistics:
+        return Statistics(0.0, 0.0, flows, [np.zeros(shape) for shape in self._leaf_shapes])
+
+    @cached_property
+    def _most_rows(self) -> int:
+        return self.max_lanes * self._lane_tiles * self._tile_panels * PANEL
+
+    def _pass(
+        self,
+        model: Packed,
+        X: np.ndarray,
+        weight: np.ndarray | None,
         n_jobs: int | None,
         curve: Any,
         beside: Task | None,
-    ) -> None:
-        """Write the flows of edges and of leaves into ``sums``, and add what else there is."""
-        flows, leaves = sums
+    ) -> Passed | Room:
+        """Pass rows; the room alone if there is nothing to learn."""
         room = self._room(len(X))
         if room.crew is not None and curve is None and len(X) <= self.bench.most_together:
             room.crew.come()
@@ -153,9 +234,7 @@ class Learner:
         layout = lay_out(len(X), most)
         unit = room.take_weights(weight, len(X), same, layout.n_padded)
         if not unit > 0:
-            flows[:], leaves[:] = 0, 0
-            self._rooms.append(room)
-            return
+            return room
         bench = self.bench if curve is None else curve.bench
         n_threads = min(layout.n_lanes, allowed_threads(n_jobs))
         if in_chunk:
@@ -171,8 +250,9 @@ class Learner:
         )
         if not together and work < WAKE_WORK:
             n_threads = 1
-        groups = []
+        groups: list[list[np.ndarray]] = []
         paid = False
+        give_back: Callable[[], None] = _nobody
         if together:
             crew = self._learn_together(
                 model, X, room, layout, n_lanes, n_threads, in_chunk, beside
@@ -180,6 +260,7 @@ class Learner:
             accumulators, paid = (crew.edges, crew.leaf_out), crew.paid
         else:
             accumulators = bench.accumulators(self.program.n_weights, n_lanes)
+            give_back = partial(bench.give_accumulators, accumulators)
             rest = layout, accumulators, n_threads, curve, beside
             if in_chunk:
                 groups, paid = self._learn_chunk(bench, model, X, room, *rest)
@@ -188,26 +269,45 @@ class Learner:
         # A chunk's edge sums are in the first lane.
         edges, leaf_out = accumulators[0][: 1 if paid else n_lanes], accumulators[1][:n_lanes]
         n_parts = 1 if together else min(MAX_LANES, 1 + edges.size // PART_NUMBERS)
-        flow = self._add_lanes(edges, model.parameters.weights, unit, flows, n_parts, n_threads)
-        leaf_flow = add_lanes(leaf_out, None, unit, 0, len(leaves), leaves)
-        if not together:
-            bench.give_accumulators(accumulators)
-        finite = math.isfinite(flow) and math.isfinite(leaf_flow)
+        return Passed(X, room, unit, edges, leaf_out, groups, n_threads, n_parts, give_back)
+
+    def _collect_leaves(self, model: Packed, passed: Passed, total: Statistics) -> bool:
+        """Add leaf flows to the total, and edge flows of merged sums to the others; whether all
+        was finite: if not, nothing is added."""
+        leaves = np.empty(self.bench.plan.n_leaf_out)
+        if not math.isfinite(add_lanes(passed.leaf_out, None, passed.unit, 0, len(leaves), leaves)):
+            return False
+        self._unpack_leaves(leaves, total, model, passed)
+        for lane_groups in passed.groups:
+            for leaf, group_flow in zip(self.bench.plan.group_leaves, lane_groups):
+                total.leaves[leaf.family][leaf.units] += group_flow * passed.unit
+        return True
+
+    def _collect(
+        self, model: Packed, passed: Passed, flows: np.ndarray, total: Statistics, curve: Any
+    ) -> None:
+        """Write the flows of edges, and add what else there is to the total."""
+        X, room, unit = passed.X, passed.room, passed.unit
+        mine = self._nothing(flows)
+        finite = self._collect_leaves(model, passed, mine)
+        parts = passed.n_parts, passed.n_threads
+        flow = self._add_lanes(passed.edges, model.parameters.weights, unit, flows, *parts)
+        passed.give_back()
+        finite = finite and math.isfinite(flow)
         if curve is not None:
             finite = curve.collect(unit if finite else 0.0) and finite
         if finite:
-            for lane_groups in groups:
-                for leaf, group_flow in zip(bench.plan.group_leaves, lane_groups):
-                    total.leaves[leaf.family][leaf.units] += group_flow * unit
+            for sums, more in zip(total.leaves, mine.leaves, strict=True):
+                sums += more
         else:
             # A derivative left the range of the dtype, which weights near its smallest
             # number can bring about although no mass was lost.
             room.bound[:] = np.inf
-            flows[:], leaves[:] = 0, 0
-        mine, learnt, n_damaged = add_rows(
+            flows[:] = 0
+        likelihood, learnt, n_damaged = add_rows(
             room.log_likelihood, room.bound, room.sums, len(X), LOST_SHARE
         )
-        total.log_likelihood += mine
+        total.log_likelihood += likelihood
         total.weight += learnt
         if n_damaged:
             damaged = np.flatnonzero(~(room.bound[: len(X)] <= LOST_SHARE))
@@ -401,7 +501,9 @@ class Learner:
         run_lanes(tasks, n_threads)
         return float(totals.sum())
 
-    def _unpack_leaves(self, leaves: np.ndarray, total: Statistics, model: Packed) -> None:
+    def _unpack_leaves(
+        self, leaves: np.ndarray, total: Statistics, model: Packed, passed: Passed
+    ) -> None:
         plan = self.bench.plan
         parts = {}
         for leaf in plan.families:
@@ -419,7 +521,8 @@ class Learner:
                 counted.reshape(values.shape),
                 np.empty(group.width),
                 np.empty((group.states, group.width)),
-                total.flows,
+                passed.unit,
+                passed.edges,
                 parts[group.family],
             )
         self._read_leaves(parts, total.leaves)

@@ -116,9 +116,11 @@ def _sum(source, a, n):
 
 @entry_kernel
 def unpack_merged(
-    weights, weight_starts, probability, unit_starts, values, counted, edge, used, flows, leaf_flows
-):
-    """Add to the edge flows and to the leaf flows by state what the merged sums counted.
+    weights, weight_starts, probability, unit_starts, values, counted, edge, used, unit, edges,
+    leaf_flows,
+):  # fmt: skip
+    """Add what the merged sums counted to the leaf flows by state and, as derivatives by their
+    weights in that unit, to the first lane of ``edges``.
 
     ``counted`` (sums, height, states + 1) is C; ``edge`` (width,) and ``used`` (states, width)
     are scratch; ``leaf_flows`` is (family units, states).
@@ -127,7 +129,7 @@ def unpack_merged(
     n_units = probability.shape[1]
     width = edge.size
     share, chance = pointer(weights), pointer(probability)
-    here, sent, flow = pointer(edge), pointer(used), pointer(flows)
+    here, sent, slope = pointer(edge), pointer(used), pointer(edges)
     for i in range(n_sums):
         used[...] = 0
         for n in range(height):
@@ -147,7 +149,7 @@ def unpack_merged(
                         more = load(sent, s * width + k) + ratio * load(share, w + k)
                         store(sent, s * width + k, more)
             for k in range(width):
-                store(flow, w + k, load(flow, w + k) + load(share, w + k) * load(here, k))
+                store(slope, w + k, load(slope, w + k) + load(here, k) / unit)
         for s in range(n_kept - 1):
             for k in range(width):
                 u = unit_starts[i] + k

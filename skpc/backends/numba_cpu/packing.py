@@ -62,14 +62,16 @@ class Packer:
         weights = np.ascontiguousarray(parameters.weights, dtype=np.float64)
         if weights is not parameters.weights:
             parameters = Parameters(parameters.program, weights, parameters.leaves)
-        members = {
-            f: self.program.families[f].members(parameters.leaves[f]) for f in self._group_families
-        }
+        members = self._members(parameters)
         try:
             arrays, addresses, merged = self._spare.pop()
         except IndexError:
             arrays, addresses, merged = self._empty()
         return Packed(parameters, arrays, addresses, members, merged)
+
+    def _members(self, parameters: Parameters) -> dict[int, Any]:
+        families = self.program.families
+        return {f: families[f].members(parameters.leaves[f]) for f in self._group_families}
 
     def _empty(self):
         plan = self.plan
@@ -90,8 +92,19 @@ class Packer:
         """Write the arrays, once."""
         if model.is_filled:
             return
+        model.arrays[0][...] = model.parameters.weights
+        self._fill_leaves(model)
+        model.is_filled = True
+
+    def refill(self, model: Packed, parameters: Parameters) -> None:
+        """Go on to parameters whose weights are written already."""
+        model.parameters = parameters
+        model.members = self._members(parameters)
+        self._fill_leaves(model)
+
+    def _fill_leaves(self, model: Packed) -> None:
         parameters = model.parameters
-        weights, table, log2_scale, coefficients = model.arrays
+        _, table, log2_scale, coefficients = model.arrays
         for leaf in self.plan.families:
             family, mean = self.program.families[leaf.family], parameters.leaves[leaf.family]
             if leaf.is_table:
@@ -116,8 +129,6 @@ class Packer:
                 table[group.packed_start :],
                 log2_scale[group.scale_start :],
             )
-        weights[...] = parameters.weights
-        model.is_filled = True
 
     def _check(self, parameters: Parameters) -> None:
         """The kernels read bare pointers, so wrong lengths must not reach them."""

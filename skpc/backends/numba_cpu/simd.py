@@ -163,6 +163,46 @@ def vstore(typingctx, target, index, vector):
     return types.void(target, types.intp, vector), codegen
 
 
+def _first_lanes(builder, n):
+    """A mask of the first ``n`` lanes."""
+    kind = ir.VectorType(_I64, LANES)
+    return builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), _splat(builder, n))
+
+
+def _masked_name(operation, kind):
+    return f"llvm.masked.{operation}.v{LANES}{_SUFFIX[str(kind.element)]}.p0"
+
+
+@intrinsic
+def vload_some(typingctx, source, index, n):
+    """The first ``n`` of LANES consecutive numbers, zeros for the others, which are not read."""
+
+    def codegen(context, builder, sig, args):
+        kind = context.get_value_type(sig.return_type)
+        place = _pointer_to(builder, *args[:2], kind)
+        align = ir.Constant(_I32, sig.args[0].dtype.bitwidth // 8)
+        mask, nothing = _first_lanes(builder, args[2]), _constant(kind, 0.0)
+        return _call(builder, _masked_name("load", kind), kind, place, align, mask, nothing)
+
+    return Vector(source.dtype)(source, types.intp, types.int64), codegen
+
+
+@intrinsic
+def vstore_some(typingctx, target, index, vector, n):
+    """Write the first ``n`` of LANES consecutive numbers."""
+
+    def codegen(context, builder, sig, args):
+        value = args[2]
+        place = _pointer_to(builder, *args[:2], value.type)
+        align = ir.Constant(_I32, sig.args[0].dtype.bitwidth // 8)
+        mask = _first_lanes(builder, args[3])
+        name = _masked_name("store", value.type)
+        _call(builder, name, ir.VoidType(), value, place, align, mask)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, vector, types.int64), codegen
+
+
 @intrinsic
 def vbroadcast(typingctx, source, index):
     """One number behind a pointer in every lane."""

@@ -1,0 +1,150 @@
+"""What one way down through the parameters needs: tables made once, scratch, and threads."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ...circuit import Parameters, Program
+from ..base import SMALLEST, Mixing, TopDown
+from .columns import CHILD, COLUMNS, INPUT, KRONECKER, MIXING, SUM
+from .descent import VISITED, descend
+from .lanes import PART_NUMBERS, run_lanes
+
+#: No step: it is not read.
+_NO_STEP = (0.0, 0.0, 1, 0.0, 0.0)
+
+
+class Stepper:
+    """Top-down probabilities of a program's parameters, and steps of the EM family.
+
+    Parameters
+    ----------
+    program : Program
+    dtype : dtype
+        Of the kernels' weights.
+    """
+
+    def __init__(self, program: Program, dtype: np.dtype) -> None:
+        self.program = program
+        units, args = program.units, program.args
+        starts = np.concatenate([[0], np.cumsum(units)[:-1]]).astype(np.int64)
+        owner = np.repeat(np.arange(program.n_vectors), np.diff(program.arg_start))
+        # Whoever reads a vector, those above first.
+        order = np.lexsort((np.arange(len(args)), -owner, args[:, CHILD]))
+        parents = np.searchsorted(args[order, CHILD], np.arange(program.n_vectors + 1))
+        lengths = np.where(program.op[owner] == MIXING, units[owner], args[:, COLUMNS])
+        is_sum = np.isin(program.op, (SUM, MIXING, KRONECKER))
+        ends = np.concatenate([[0], np.cumsum(np.where(is_sum[owner], lengths, 0))])
+        self._family_ends = np.concatenate([[0], np.cumsum(program.family_units)]).astype(np.int64)
+        visits = _from_the_root(program, owner)
+        leaf_start = self._family_ends[program.family] + program.unit_start
+        self._circuit = (
+            visits,
+            program.op,
+            units,
+            program.row_start,
+            np.where(program.op == INPUT, leaf_start, -1),
+            starts,
+            parents.astype(np.int64),
+            np.column_stack([owner[order], order]).astype(np.int64),
+            _first_copies(program, visits),
+            program.arg_start,
+            args,
+            ends.astype(np.int64),
+        )
+        self._n_units, self._n_messages = int(units.sum()), int(ends[-1])
+        self._no_edges = np.zeros((1, 0), dtype=dtype), np.zeros(0), np.zeros(0, dtype=dtype)
+        self._scratch: list[tuple[np.ndarray, ...]] = []
+
+    def top_down(self, parameters: Parameters) -> TopDown:
+        """Of the parameters."""
+        edges, nothing, packed = self._no_edges
+        arrays = edges, nothing, nothing, parameters.weights, packed
+        _, found = self._descend(parameters.weights, False, _NO_STEP, arrays, 1)
+        return found
+
+    def step(
+        self,
+        weights: np.ndarray,
+        mixing: Mixing,
+        scale: float,
+        edges: np.ndarray,
+        more: np.ndarray,
+        before: np.ndarray,
+        packed: np.ndarray,
+        n_threads: int,
+    ) -> tuple[np.ndarray, TopDown] | None:
+        """New weights, which ``packed`` gets too, and their top-down probabilities.
+
+        None if some number was not finite; ``packed`` then has no meaning.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_weights,)
+        mixing : Mixing
+        scale : float
+            Brings the sums of the lanes to means a row.
+        edges : ndarray of shape (n_lanes, n_weights)
+            Derivatives by the weights; they are cleared.
+        more, before : ndarray of shape (n_rows,)
+            Added to the mean flow of every weight of a row; top-down probabilities so far.
+        packed : ndarray of shape (n_weights,)
+        n_threads : int
+            At most.
+        """
+        by_top_down = int(mixing.by_top_down)
+        step = 1.0 - mixing.step, float(mixing.step), by_top_down, float(scale), SMALLEST
+        new = np.empty_like(weights)
+        arrays = edges, more, before, new, packed
+        most = max(1, min(n_threads, self.program.n_weights // PART_NUMBERS + 1))
+        finite, found = self._descend(weights, True, step, arrays, most)
+        return (new, found) if finite else None
+
+    def _descend(
+        self, weights: np.ndarray, learns: bool, step: Any, arrays: Any, n_threads: int
+    ) -> tuple[bool, TopDown]:
+        program = self.program
+        try:
+            reach, messages, team = self._scratch.pop()
+        except IndexError:
+            reach, messages = np.empty(self._n_units), np.empty(self._n_messages)
+            team = np.empty(VISITED + program.n_vectors, dtype=np.int64)
+        team[:] = 0
+        rows, leaves = np.zeros(program.n_rows), np.zeros(self._family_ends[-1])
+        call = partial(
+            descend, self._circuit, weights, learns, step, *arrays, reach, messages, rows, leaves,
+            team, n_threads,
+        )  # fmt: skip
+        if n_threads == 1:
+            finite = call(True)
+        else:
+            found = []
+            tasks = [lambda: found.append(call(True)), *[partial(call, False)] * (n_threads - 1)]
+            run_lanes(tasks, n_threads)
+            (finite,) = found
+        self._scratch.append((reach, messages, team))
+        parts = [leaves[start:stop] for start, stop in pairwise(self._family_ends.tolist())]
+        return finite, TopDown(rows, parts)
+
+
+def _from_the_root(program: Program, owner: np.ndarray) -> np.ndarray:
+    """All vectors, those that are fewer steps below the root first: neighbours wait for others."""
+    depth = [0] * program.n_vectors
+    pairs = zip(owner[::-1].tolist(), program.args[::-1, CHILD].tolist())
+    for parent, child in pairs:
+        depth[child] = max(depth[child], depth[parent] + 1)
+    return np.lexsort((-np.arange(program.n_vectors), np.array(depth)))
+
+
+def _first_copies(program: Program, visits: np.ndarray) -> np.ndarray:
+    """The copy of every vector's weights that is visited first: itself where there is one."""
+    found = np.arange(program.n_vectors)
+    first: dict[int, int] = {}
+    for v in visits.tolist():
+        if program.row_start[v] >= 0:
+            found[v] = first.setdefault(int(program.row_start[v]), v)
+    return found
