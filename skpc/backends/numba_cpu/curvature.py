@@ -167,8 +167,8 @@ class CurvaturePass:
     def __init__(self, bench: CurvatureBench, model: Any, wanted: tuple[str, ...], n_lanes) -> None:
         self.bench, self.model, self.wanted = bench, model, wanted
         self._factors = [
-            _factors_of(g, model.parameters, model.probabilities[g.family], values)
-            for g, values in zip(bench.plan.merged, model.merged, strict=True)
+            _factors_of(group, model.parameters, *found)
+            for group, found in zip(bench.plan.merged, model.merged(bench.plan), strict=True)
         ]
         plan, n_weights = bench.plan, len(model.parameters.weights)
         self._ratios = np.zeros(plan.n_packed_table, dtype=bench.dtype)
@@ -331,6 +331,6 @@ def _factors_of(
 ) -> Factors:
     """The matrices of a group."""
     tables = np.ones((len(group.sums), group.width, group.states + 1))
-    tables[:, :, :-1] = probability.T[group.unit_index]
+    tables[:, :, :-1] = probability[group.unit_index]
     weights = parameters.weights[group.weight_index]
     return Factors(weights.reshape(len(group.sums), group.height, group.width), tables, values)

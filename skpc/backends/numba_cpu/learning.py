@@ -27,13 +27,13 @@ from .lanes import (
     run_lanes,
 )
 from .layout import Layout, lay_out
-from .merged import unpack_merged, unpack_tables
 from .packing import Packed, Packer
 from .plan import make_plan
 from .room import Room
 from .rows import Data, check_columns, empty_data, encode_rows, group_flows, readable
 from .sharing import Sharing
 from .simd import PANEL
+from .tables import add_statistics, unpack_tables
 from .tiles import ALONE, ENDS, FOLLOWS, LEADS, LOST_SHARE, learn_tiles, write_job
 from .workspace import Bench, Workspace
 
@@ -510,21 +510,18 @@ class Learner:
             n_units = self.program.family_units[leaf.family]
             part = leaves[leaf.out_start : leaf.out_start + n_units * leaf.n_terms]
             parts[leaf.family] = part.reshape(n_units, leaf.n_terms)
-        for group, values in zip(plan.merged, model.merged, strict=True):
-            counted = leaves[group.out_start : group.out_start + values.size]
-            unpack_merged(
-                model.parameters.weights,
-                group.weight_starts,
-                model.probabilities[group.family],
-                group.unit_starts,
-                values,
-                counted.reshape(values.shape),
-                np.empty(group.width),
-                np.empty((group.states, group.width)),
-                passed.unit,
-                passed.edges,
-                parts[group.family],
-            )
+        most_states, most_units = self._packer.layout.widest
+        unpack_tables(
+            self._packer.layout,
+            model.parameters.weights,
+            model.by_state,
+            model.values,
+            leaves,
+            passed.unit,
+            passed.edges,
+            np.empty(most_units),
+            np.empty(most_states * most_units),
+        )
         self._read_leaves(parts, total.leaves)
 
     def _read_leaves(self, parts: dict[int, np.ndarray], leaves: list[np.ndarray]) -> None:
@@ -532,7 +529,7 @@ class Learner:
         for leaf in self.bench.plan.families:
             part, out = parts[leaf.family], leaves[leaf.family]
             if leaf.is_table:
-                unpack_tables(part, self._state_statistics[leaf.family], out)
+                add_statistics(part, self._state_statistics[leaf.family], out)
             else:
                 out += part
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...circuit import Parameters, Program
-from .columns import LOG_SCALE
-from .merged import pack_merged, pack_tables
 from .plan import Plan
+from .tables import lay_out_tables, pack_tables
 
 
 @dataclass
@@ -27,10 +28,8 @@ class Packed:
         Of families over groups of columns.
     addresses : list of int
         Where the arrays lie.
-    merged : list of ndarray
-        What merged sums come to: see ``merged.py``.
-    probabilities : dict of int to ndarray of shape (states, units)
-        Of the finite families below merged sums.
+    chances, by_state, values : ndarray
+        Probabilities of finite leaves, twice, and what merged sums come to: see ``tables.py``.
     is_filled : bool
     """
 
@@ -38,9 +37,23 @@ class Packed:
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     addresses: list[int]
     members: dict[int, Any]
-    merged: list[np.ndarray]
-    probabilities: dict[int, np.ndarray] = field(default_factory=dict)
+    chances: np.ndarray
+    by_state: np.ndarray
+    values: np.ndarray
     is_filled: bool = False
+
+    def merged(self, plan: Plan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of every group of merged sums the probabilities (units, states) of the leaves below, and
+        what the sums come to, (sums, height, states + 1)."""
+        starts = {leaf.family: leaf.out_start for leaf in plan.families}
+        at = 0
+        for group in plan.merged:
+            n_units = self.parameters.program.family_units[group.family]
+            first, size = starts[group.family], n_units * group.states
+            shape = len(group.sums), group.height, group.states + 1
+            values = self.values[at : at + math.prod(shape)].reshape(shape)
+            at += values.size
+            yield self.chances[first : first + size].reshape(n_units, -1), values
 
 
 class Packer:
@@ -48,6 +61,8 @@ class Packer:
 
     def __init__(self, program: Program, plan: Plan, dtype: np.dtype) -> None:
         self.program, self.plan, self.dtype = program, plan, dtype
+        #: Of tables and merged sums.
+        self.layout = lay_out_tables(program, plan)
         self._spare: list[tuple[Any, ...]] = []
         self._shapes = [(program.n_weights,)] + [
             (n, f.n_statistics) for f, n in zip(program.families, program.family_units, strict=True)
@@ -64,10 +79,10 @@ class Packer:
             parameters = Parameters(parameters.program, weights, parameters.leaves)
         members = self._members(parameters)
         try:
-            arrays, addresses, merged = self._spare.pop()
+            arrays, addresses, tables = self._spare.pop()
         except IndexError:
-            arrays, addresses, merged = self._empty()
-        return Packed(parameters, arrays, addresses, members, merged)
+            arrays, addresses, tables = self._empty()
+        return Packed(parameters, arrays, addresses, members, *tables)
 
     def _members(self, parameters: Parameters) -> dict[int, Any]:
         families = self.program.families
@@ -81,12 +96,13 @@ class Packer:
             np.zeros(plan.n_log_scale),
             np.zeros(plan.n_packed_coefficients),
         )
-        merged = [np.empty((len(g.sums), g.height, g.states + 1)) for g in plan.merged]
-        return arrays, [a.ctypes.data for a in arrays], merged
+        tables = *np.zeros((2, plan.n_leaf_out)), np.zeros(self.layout.n_values)
+        return arrays, [a.ctypes.data for a in arrays], tables
 
     def take_back(self, model: Packed) -> None:
         """Use the arrays again for other parameters: memory costs more to get than to fill."""
-        self._spare.append((model.arrays, model.addresses, model.merged))
+        tables = model.chances, model.by_state, model.values
+        self._spare.append((model.arrays, model.addresses, tables))
 
     def fill(self, model: Packed) -> None:
         """Write the arrays, once."""
@@ -108,27 +124,23 @@ class Packer:
         for leaf in self.plan.families:
             family, mean = self.program.families[leaf.family], parameters.leaves[leaf.family]
             if leaf.is_table:
-                probability = np.ascontiguousarray(family.probabilities(mean), dtype=np.float64)
-                places = self._table_places[leaf.family]
-                tops = np.empty(family.n_states)
-                pack_tables(probability, *places, tops, table[leaf.packed_start :], log2_scale)
-                if leaf.family in self._merged_families:
-                    model.probabilities[leaf.family] = np.ascontiguousarray(probability.T)
+                probability = family.probabilities(mean)
+                here = slice(leaf.out_start, leaf.out_start + probability.size)
+                model.chances[here].reshape(probability.shape)[...] = probability
             else:
                 natural = family.natural_parameters(mean)
                 rows = np.column_stack([-family.log_partition(natural), natural])
                 coefficients[leaf.packed_start : leaf.packed_start + rows.size] = rows.ravel()
-        for group, values in zip(self.plan.merged, model.merged, strict=True):
-            pack_merged(
-                parameters.weights,
-                group.weight_starts,
-                group.width,
-                model.probabilities[group.family],
-                group.unit_starts,
-                values,
-                table[group.packed_start :],
-                log2_scale[group.scale_start :],
-            )
+        pack_tables(
+            self.layout,
+            parameters.weights,
+            model.chances,
+            model.by_state,
+            model.values,
+            np.empty(self.layout.widest[0]),
+            table,
+            log2_scale,
+        )
 
     def _check(self, parameters: Parameters) -> None:
         """The kernels read bare pointers, so wrong lengths must not reach them."""
@@ -143,20 +155,3 @@ class Packer:
     def _group_families(self) -> list[int]:
         families = enumerate(self.program.families)
         return [f for f, family in families if family.n_variables > 1]
-
-    @cached_property
-    def _merged_families(self) -> set[int]:
-        return {group.family for group in self.plan.merged}
-
-    @cached_property
-    def _table_places(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """First and last unit of every input, and from where its scales are written."""
-        found = {}
-        for f, family in enumerate(self.program.families):
-            if family.n_states is None:
-                continue
-            vectors = np.flatnonzero(self.program.family == f)
-            starts, first = np.unique(self.program.unit_start[vectors], return_index=True)
-            ends = np.append(starts[1:], self.program.family_units[f])
-            found[f] = starts, ends, self.plan.instructions[vectors[first], LOG_SCALE]
-        return found

@@ -1,0 +1,330 @@
+"""Tables of finite leaves, and of the sums that were merged into the leaves below them.
+
+With W the weights of such a sum, T[c, s] the probability of state s under leaf unit c (1
+for a missing cell) and M = W T its own table, the kernels count C[n, s], the flow of unit
+n over rows in state s. The edge n→c then had Σ_s W[n, c] T[c, s] C[n, s] / M[n, s], and
+leaf unit c in state s had Σ_n of the same terms.
+
+Once a batch this goes over all such weights, so it is compiled, and one call does it for all
+families and sums, whose arrays lie behind each other: see ``TableLayout``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...circuit import Program
+from .columns import LOG_SCALE
+from .kernel_cache import entry_kernel, kernel
+from .plan import Plan
+from .simd import (
+    LANES,
+    load,
+    offset,
+    pointer,
+    store,
+    vadd,
+    vdiv,
+    vfill,
+    vfma,
+    vlike,
+    vload,
+    vmax,
+    vstore,
+    vsum,
+)
+
+# Columns of the table of finite families: units, states, where they begin among leaf statistics
+# and in the packed table, their inputs, and whether sums are merged with them.
+UNITS, STATES, OUT, PACKED, INPUT, INPUT_END, MERGED = range(7)
+# Columns of the table of groups of merged sums of one shape: family and its states, height, width,
+# number; where their counts, packed tables, scales and values begin, and their places.
+FAMILY, GROUP_STATES, HEIGHT, WIDTH, N_SUMS, COUNTED, TABLE, SCALE, VALUES, PLACE = range(10)
+
+
+class TableLayout(NamedTuple):
+    """Where everything lies that is about tables; all integers are int64.
+
+    Attributes
+    ----------
+    families, groups : ndarray of shape (n, columns)
+        See above.
+    inputs : ndarray of shape (n_inputs, 3)
+        First unit and end of every input in its family, and from where its scales are written.
+    places : ndarray of shape (n_merged, 2)
+        First weight of every merged sum, first unit of its leaf in the family.
+    widest : ndarray of shape (2,)
+        Most states and most units that one of them has.
+    """
+
+    families: np.ndarray
+    groups: np.ndarray
+    inputs: np.ndarray
+    places: np.ndarray
+    widest: np.ndarray
+
+    @property
+    def n_values(self) -> int:
+        """Numbers that merged sums come to."""
+        groups = self.groups
+        return int((groups[:, N_SUMS] * groups[:, HEIGHT] * (groups[:, GROUP_STATES] + 1)).sum())
+
+
+def lay_out_tables(program: Program, plan: Plan) -> TableLayout:
+    """The tables of a plan."""
+    row_of = {leaf.family: i for i, leaf in enumerate(f for f in plan.families if f.is_table)}
+    merged = {group.family for group in plan.merged}
+    families, inputs, groups, places = [], [], [], []
+    for leaf in plan.families:
+        if not leaf.is_table:
+            continue
+        f = leaf.family
+        n_units = program.family_units[f]
+        vectors = np.flatnonzero(program.family == f)
+        starts, first = np.unique(program.unit_start[vectors], return_index=True)
+        scales = plan.instructions[vectors[first], LOG_SCALE]
+        begin = len(inputs)
+        inputs += zip(starts.tolist(), [*starts[1:].tolist(), n_units], scales.tolist())
+        here = leaf.out_start, leaf.packed_start, begin, len(inputs), f in merged
+        families.append((n_units, leaf.n_terms, *here))
+    n_values = 0
+    for group in plan.merged:
+        shape = group.height, group.width, len(group.sums)
+        at = group.out_start, group.packed_start, group.scale_start, n_values, len(places)
+        groups.append((row_of[group.family], group.states, *shape, *at))
+        places += zip(group.weight_starts.tolist(), group.unit_starts.tolist())
+        n_values += len(group.sums) * group.height * (group.states + 1)
+    most = max((f[STATES] for f in families), default=0), max((g[WIDTH] for g in groups), default=0)
+
+    def table(rows: list, n_columns: int) -> np.ndarray:
+        return np.array(rows, dtype=np.int64).reshape(-1, n_columns)
+
+    return TableLayout(
+        table(families, 7), table(groups, 10), table(inputs, 3), table(places, 2), np.array(most)
+    )
+
+
+@entry_kernel
+def pack_tables(layout, weights, chances, by_state, values, tops, table, log2_scale):
+    """Write the packed tables of all finite leaves and merged sums.
+
+    Parameters
+    ----------
+    layout : tuple of ndarray
+        A ``TableLayout``.
+    weights : ndarray of shape (n_weights,)
+    chances : ndarray of shape (n_leaf_out,)
+        Probabilities (units, states) of every family.
+    by_state : ndarray of shape (n_leaf_out,)
+        Gets them as (states, units), where sums are merged: the units of an input lie side by side
+        there.
+    values : ndarray of shape (n_values,)
+        Gets M of every merged sum, (sums, height, states + 1) of every group.
+    tops : ndarray
+        Scratch for the most states.
+    table, log2_scale : ndarray
+        Get what the kernels read.
+    """
+    families, groups, inputs, places, _ = layout
+    chance, turned, out = pointer(chances), pointer(by_state), pointer(table)
+    top, scale = pointer(tops), pointer(log2_scale)
+    for f in range(families.shape[0]):
+        states, at = families[f, STATES], families[f, OUT]
+        for i in range(families[f, INPUT], families[f, INPUT_END]):
+            _pack_input(
+                inputs[i, 0], inputs[i, 1], states, offset(chance, at), top,
+                offset(out, families[f, PACKED]), offset(scale, inputs[i, 2]),
+            )  # fmt: skip
+        if families[f, MERGED] != 0:
+            n_units = families[f, UNITS]
+            for u in range(n_units):
+                for s in range(states):
+                    store(turned, at + s * n_units + u, load(chance, at + u * states + s))
+    share, value = pointer(weights), pointer(values)
+    for g in range(groups.shape[0]):
+        f, states, height = groups[g, FAMILY], groups[g, GROUP_STATES], groups[g, HEIGHT]
+        for i in range(groups[g, N_SUMS]):
+            place, size = groups[g, PLACE] + i, i * height
+            _pack_sum(
+                offset(share, places[place, 0]), height, groups[g, WIDTH], states,
+                offset(turned, families[f, OUT] + places[place, 1]), families[f, UNITS],
+                offset(value, groups[g, VALUES] + size * (states + 1)),
+                offset(out, groups[g, TABLE] + size * (states + 2)),
+                offset(scale, groups[g, SCALE] + i * (states + 2)),
+            )  # fmt: skip
+
+
+@kernel
+def _pack_input(first, last, n_states, source, top, out, log2_scale):
+    """Values of every (unit, state) divided by the largest of the input's units.
+
+    ``source`` is (units, states), ``out`` (units, states + 2): the last two states are a missing
+    cell and a value outside the support.
+    """
+    whole = n_states - n_states % LANES
+    for s in range(n_states):
+        store(top, s, 0.0)
+    for u in range(first, last):
+        at = u * n_states
+        for s in range(0, whole, LANES):
+            vstore(top, s, vmax(vload(source, at + s), vload(top, s)))
+        for s in range(whole, n_states):
+            store(top, s, max(load(top, s), load(source, at + s)))
+    for s in range(n_states):
+        if not load(top, s) > 0:
+            store(top, s, 1.0)
+        store(log2_scale, s, np.log2(load(top, s)))
+    for u in range(first, last):
+        at, to = u * n_states, u * (n_states + 2)
+        for s in range(0, whole, LANES):
+            vstore(out, to + s, vlike(out, vdiv(vload(source, at + s), vload(top, s))))
+        for s in range(whole, n_states):
+            store(out, to + s, load(source, at + s) / load(top, s))
+        store(out, to + n_states, 1.0)
+
+
+@kernel
+def _pack_sum(share, height, width, n_states, chance, n_units, values, out, log2_scale):
+    """M of a merged sum, and M divided by its largest unit with the logarithm of that.
+
+    What the kernels look up has one state more.
+    """
+    n_kept = n_states + 1
+    for n in range(height):
+        w = n * width
+        for s in range(n_states):
+            store(values, n * n_kept + s, _dot(share, w, chance, s * n_units, width))
+        store(values, n * n_kept + n_states, _sum(share, w, width))
+    for s in range(n_kept):
+        top = 0.0
+        for n in range(height):
+            top = max(top, load(values, n * n_kept + s))
+        if not top > 0:
+            top = 1.0
+        for n in range(height):
+            store(out, n * (n_kept + 1) + s, load(values, n * n_kept + s) / top)
+        store(log2_scale, s, np.log2(top))
+
+
+@kernel
+def _dot(left, a, right, b, n):
+    total = vfill(left, 0)
+    whole = n - n % LANES
+    for i in range(0, whole, LANES):
+        total = vfma(vload(left, a + i), vload(right, b + i), total)
+    rest = vsum(total)
+    for i in range(whole, n):
+        rest += load(left, a + i) * load(right, b + i)
+    return rest
+
+
+@kernel
+def _sum(source, a, n):
+    total = vfill(source, 0)
+    whole = n - n % LANES
+    for i in range(0, whole, LANES):
+        total = vadd(total, vload(source, a + i))
+    rest = vsum(total)
+    for i in range(whole, n):
+        rest += load(source, a + i)
+    return rest
+
+
+@entry_kernel
+def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, edge, used):
+    """Turn what merged sums counted into flows of leaves by state, and derivatives by weights.
+
+    Parameters
+    ----------
+    layout, weights, by_state, values
+        As in ``pack_tables``.
+    leaves : ndarray of shape (n_leaf_out,)
+        Has the counts of merged sums; flows are added to those of the families.
+    unit : float
+        The derivatives are in units of that weight.
+    edges : ndarray of shape (n_lanes, n_weights)
+        To its first lane they are added.
+    edge, used : ndarray
+        Scratch for the most units, and for them in most states.
+    """
+    families, groups, _, places, _ = layout
+    share, chance, value, flow = (
+        pointer(weights),
+        pointer(by_state),
+        pointer(values),
+        pointer(leaves),
+    )
+    flow, slope, here, sent = pointer(leaves), pointer(edges), pointer(edge), pointer(used)
+    for g in range(groups.shape[0]):
+        f, states, height = groups[g, FAMILY], groups[g, GROUP_STATES], groups[g, HEIGHT]
+        width, n_units = groups[g, WIDTH], families[f, UNITS]
+        for i in range(groups[g, N_SUMS]):
+            place, size = groups[g, PLACE] + i, i * height * (states + 1)
+            w, unit_start = places[place, 0], places[place, 1]
+            turned = offset(chance, families[f, OUT] + unit_start)
+            _unpack_sum(
+                offset(share, w), height, width, states, turned, n_units,
+                offset(value, groups[g, VALUES] + size), offset(flow, groups[g, COUNTED] + size),
+                unit, offset(slope, w), here, sent,
+            )  # fmt: skip
+            out = families[f, OUT] + unit_start * states
+            for k in range(width):
+                for s in range(states):
+                    more = load(sent, s * width + k) * load(turned, s * n_units + k)
+                    at = out + k * states + s
+                    store(flow, at, load(flow, at) + more)
+
+
+@kernel
+def _unpack_sum(
+    share, height, width, n_states, chance, n_units, values, counted, unit, slope, here, sent
+):  # fmt: skip
+    """Derivatives by the weights of a merged sum; ``sent`` gets leaf flows by state over theirs."""
+    n_kept = n_states + 1
+    for i in range(n_states * width):
+        store(sent, i, 0.0)
+    for n in range(height):
+        w, at = n * width, n * n_kept
+        ratio = 0.0
+        if load(values, at + n_states) > 0:
+            ratio = load(counted, at + n_states) / load(values, at + n_states)
+        for k in range(width):
+            store(here, k, ratio)
+        for s in range(n_states):
+            if load(values, at + s) > 0 and load(counted, at + s) != 0:
+                ratio = load(counted, at + s) / load(values, at + s)
+                for k in range(width):
+                    store(here, k, load(here, k) + ratio * load(chance, s * n_units + k))
+                for k in range(width):
+                    more = load(sent, s * width + k) + ratio * load(share, w + k)
+                    store(sent, s * width + k, more)
+        for k in range(width):
+            store(slope, w + k, load(slope, w + k) + load(here, k) / unit)
+
+
+@entry_kernel
+def add_statistics(flows, statistics, leaves):
+    """Add flows by state (units, states) to ``leaves`` (units, 1 + S): their sum, and their
+    statistics.
+
+    ``statistics`` is (states, S), or None where states are what is counted.
+    """
+    n_units, n_states = flows.shape
+    source, out = pointer(flows), pointer(leaves)
+    width = leaves.shape[1]
+    for u in range(n_units):
+        at, to = u * n_states, u * width
+        if statistics is None:
+            total = _sum(source, at, n_states)
+            for s in range(n_states):
+                store(out, to + 1 + s, load(out, to + 1 + s) + load(source, at + s))
+        else:
+            total = 0.0
+            for s in range(n_states):
+                flow = load(source, at + s)
+                total += flow
+                for k in range(width - 1):
+                    store(out, to + 1 + k, load(out, to + 1 + k) + flow * statistics[s, k])
+        store(out, to, load(out, to) + total)
