@@ -52,6 +52,28 @@ class Mixing(NamedTuple):
     by_top_down: bool
 
 
+class Learnt(NamedTuple):
+    """What a backend made of some batches.
+
+    Attributes
+    ----------
+    n : int
+        Batches that were learnt, the first ones.
+    log_likelihood, weight : float
+        Their sums, each with the parameters before its step.
+    parameters : Parameters
+        After these steps.
+    statistics : Statistics or None
+        Of the next batch, if it was passed but its step is still to be taken.
+    """
+
+    n: int
+    log_likelihood: float
+    weight: float
+    parameters: Parameters
+    statistics: Statistics | None
+
+
 #: What a backend adds to the statistics on request: see ``Statistics.extra``.
 WANTED = ("squares", "curvature")
 
@@ -158,26 +180,25 @@ class Backend(ABC):
     def learn(
         self,
         parameters: Parameters,
-        X: np.ndarray,
-        sample_weight: np.ndarray | None,
-        mixing: Mixing,
+        batches: list[tuple[np.ndarray, np.ndarray | None]],
+        mixings: list[Mixing],
         smoothing: Statistics | None,
-    ) -> tuple[Statistics, Parameters | None]:
-        """Statistics of a batch, and the parameters after a step where that is faster at once.
-
-        With parameters the statistics have log-likelihood and weight alone. Without them (None)
-        they are whole, and the step is still to be taken.
+    ) -> Learnt:
+        """Learn one or more of the batches, each with its step, where that is faster at once.
 
         Parameters
         ----------
-        parameters, X, sample_weight
-            As in :meth:`statistics`.
-        mixing : Mixing
-            The step.
+        parameters : Parameters
+        batches : list of (rows, weights or None)
+            As in :meth:`statistics`, at least one.
+        mixings : list of Mixing
+            A step for each.
         smoothing : Statistics or None
             Added to the mean statistics.
         """
-        return self.statistics(parameters, X, sample_weight, (), mixing.by_top_down), None
+        X, weight = batches[0]
+        total = self.statistics(parameters, X, weight, (), mixings[0].by_top_down)
+        return Learnt(0, 0.0, 0.0, parameters, total)
 
     @abstractmethod
     def top_down(self, parameters: Parameters) -> TopDown:

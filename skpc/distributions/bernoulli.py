@@ -33,6 +33,7 @@ class Bernoulli(FiniteDistribution):
 
     name: ClassVar[str] = "bernoulli"
     takes_tensors: ClassVar[bool] = True
+    is_table: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "the probability of a 1, between 0 and 1"
     n_states = 2
     n_statistics = 1

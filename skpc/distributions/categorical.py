@@ -55,6 +55,7 @@ class Categorical(FiniteDistribution):
     n_states: int
     name: ClassVar[str] = "categorical"
     takes_tensors: ClassVar[bool] = True
+    is_table: ClassVar[bool] = True
     mean_in_words: ClassVar[str] = "a probability for each state, not negative, that sum to 1"
 
     def __post_init__(self) -> None:

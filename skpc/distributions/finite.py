@@ -1,6 +1,7 @@
 """What all families over the states 0, ..., n_states - 1 share."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ class FiniteDistribution(Distribution):
     """
 
     n_states: int
+    #: Whether every table of probabilities is a member, and a mean is such a table or all of it but
+    #: the first state: mixtures of tables are then mixtures of means.
+    is_table: ClassVar[bool] = False
 
     @abstractmethod
     def probabilities(self, mean: npt.ArrayLike) -> FloatArray:

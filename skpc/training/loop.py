@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,13 @@ from ..backends import Backend
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
 from .shrinkage import ReadOut
-from .sources import Source, n_batches
+from .sources import Batch, Source, n_batches
 from .updates import Updates
 
 #: Rows that a full-batch pass hands to the backend at once.
 FULL_PASS_ROWS = 1 << 15
+#: Batches that the backend may learn in one call.
+BATCHES_AHEAD = 16
 
 
 class EpochRecord(NamedTuple):
@@ -218,9 +221,10 @@ def _shown(backend, raw, read_out):
 def _epoch(backend, result, source, solver, updates, batch_size, validation, rng, number, read_out):
     """One pass over the data; its record."""
     total, weight = 0.0, 0.0
-    for state, raw, statistics in _steps(backend, result, source, solver, updates, batch_size, rng):
-        total += statistics.log_likelihood
-        weight += statistics.weight
+    steps = _steps(backend, result, source, solver, updates, batch_size, rng, read_out)
+    for state, raw, log_likelihood, learnt in steps:
+        total += log_likelihood
+        weight += learnt
         result.state, result.raw = state, raw
         result.parameters = _shown(backend, raw, read_out)
     held_out = None
@@ -232,8 +236,9 @@ def _epoch(backend, result, source, solver, updates, batch_size, validation, rng
     return EpochRecord(number, mean, held_out, weight)
 
 
-def _steps(backend, result, source, solver, updates, batch_size, rng):
-    """State and parameters after every update of an epoch, and the statistics that led to it."""
+def _steps(backend, result, source, solver, updates, batch_size, rng, read_out):
+    """State and parameters after one update of an epoch or several, and the sums over their rows
+    of log-likelihood and weight, each with the parameters of its moment."""
     if solver.full_batch:
         total = None
         for X, weight in source.batches(FULL_PASS_ROWS, None):
@@ -242,8 +247,20 @@ def _steps(backend, result, source, solver, updates, batch_size, rng):
                 total = part
             else:
                 total += part
-        seen = Statistics(total.log_likelihood, total.weight, total.flows, [])
-        yield *updates(result.state, result.raw, total), seen
+        assert total is not None
+        seen = total.log_likelihood, total.weight
+        yield *updates(result.state, result.raw, total), *seen
         return
-    for X, weight in source.batches(batch_size, rng):
-        yield updates.learn(result.state, result.raw, result.parameters, X, weight)
+    batches = source.batches(batch_size, rng)
+    if read_out is not None:
+        for batch in batches:
+            yield updates.learn_shown(result.state, result.raw, result.parameters, *batch)
+        return
+    ahead: list[Batch] = []
+    while True:
+        ahead += islice(batches, BATCHES_AHEAD - len(ahead))
+        if not ahead:
+            return
+        n, *learnt = updates.learn(result.state, result.raw, ahead)
+        del ahead[:n]
+        yield learnt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..backends import Backend, TopDown
 from ..backends.weights import smoothed_means
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState, StepSolver
+from .sources import Batch
 
 
 def learn_batch(
@@ -67,29 +69,42 @@ class Updates:
         self,
         state: SolverState,
         parameters: Parameters,
+        batches: list[Batch],
+    ) -> tuple[int, SolverState, Parameters, float, float]:
+        """Learn the first of some batches; how many, state and parameters after them, and the sums
+        of their log-likelihoods and weights."""
+        solver = self._solver
+        mixings = []
+        if isinstance(solver, StepSolver):
+            steps = (replace(state, step=state.step + i) for i in range(len(batches)))
+            found = [solver.mixing(solver.next_step(s)) for s in steps]
+            mixings = [mixing for mixing in found if mixing is not None]
+        if len(mixings) < len(batches):
+            return 1, *self.learn_shown(state, parameters, parameters, *batches[0])
+        learnt = self._backend.learn(parameters, batches, mixings, self._smoothing)
+        n, log_likelihood, weight, new, statistics = learnt
+        for _ in range(n):
+            state = state.advanced()
+        if statistics is not None:
+            log_likelihood += statistics.log_likelihood
+            weight += statistics.weight
+            state, new = self(state, new, statistics)
+            n += 1
+        return n, state, new, log_likelihood, weight
+
+    def learn_shown(
+        self,
+        state: SolverState,
+        parameters: Parameters,
         shown: Parameters,
         X: np.ndarray,
-        weight: np.ndarray | None,
-    ) -> tuple[SolverState, Parameters, Statistics]:
-        """State and parameters after a batch of rows, and what its log-likelihood and weight were.
-
-        Rows are looked at with the parameters that are ``shown``.
-        """
-        solver, backend = self._solver, self._backend
-        alike = shown is parameters
-        mixing = None
-        if alike and isinstance(solver, StepSolver):
-            mixing = solver.mixing(solver.next_step(state))
-        if mixing is None:
-            beside = solver.needs_top_down and alike
-            statistics = backend.statistics(shown, X, weight, solver.wanted, beside)
-        else:
-            statistics, new = backend.learn(parameters, X, weight, mixing, self._smoothing)
-            if new is not None:
-                return state.advanced(), new, statistics
-        # The step may write over sums, not over these two numbers.
-        seen = Statistics(statistics.log_likelihood, statistics.weight, statistics.flows, [])
-        return *self(state, parameters, statistics), seen
+        sample_weight: np.ndarray | None,
+    ) -> tuple[SolverState, Parameters, float, float]:
+        """The same with a batch whose rows are looked at with other parameters, which are shown."""
+        beside = self._solver.needs_top_down and shown is parameters
+        statistics = self._backend.statistics(shown, X, sample_weight, self._solver.wanted, beside)
+        seen = statistics.log_likelihood, statistics.weight
+        return *self(state, parameters, statistics), *seen
 
     def _arithmetic(
         self, step: Any, arrays: dict, parameters: Parameters, means: Statistics

@@ -10,12 +10,28 @@ from time import perf_counter
 import numpy as np
 
 from .chunks import CHUNK, NO_CHUNK, PLACED
+from .finish import LEARNT
 from .handover import Helper
 from .lanes import cuts, most_panels
 from .layout import Layout
 from .packing import Packed
 from .rows import READ, Data
-from .tiles import ENDS, FOLLOWS, IN_TILES, LEADS, NO_CELLS, STAYS, learn_tiles, write_job
+from .run import MOST_BATCHES, Run
+from .tiles import (
+    CAME,
+    DONE,
+    ENDS,
+    FOLLOWS,
+    HERE,
+    IN_TILES,
+    LEADS,
+    N_BATCHES,
+    N_HELPERS,
+    NO_CELLS,
+    STAYS,
+    learn_tiles,
+    write_job,
+)
 from .workspace import Bench
 
 _GO = np.zeros(1, dtype=np.int64)
@@ -58,6 +74,10 @@ class Crew:
     bench : Bench
     of_rows : tuple of ndarray
         Log-likelihoods, bounds and shares of up to so many rows: see ``Room``.
+    row_sums : ndarray
+        Their weights.
+    run : Run or None
+        Where several batches may follow each other: see there.
     tile_panels : int
     n_weights : int
     n_lanes, n_threads : int
@@ -75,13 +95,15 @@ class Crew:
         self,
         bench: Bench,
         of_rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+        row_sums: np.ndarray,
+        run: Run | None,
         tile_panels: int,
         n_weights: int,
         n_lanes: int,
         n_threads: int,
         lost: float,
     ) -> None:
-        self.n_lanes, self.n_threads = n_lanes, n_threads
+        self.n_lanes, self.n_threads, self._run = n_lanes, n_threads, run
         self._tile_panels = tile_panels
         plan, n_padded = bench.plan, min(len(of_rows[0]), bench.most_together)
         self._codes = np.empty(plan.n_codes * n_padded, dtype=np.int32)
@@ -91,6 +113,15 @@ class Crew:
         self._plan = plan
         self._jobs = np.zeros((n_threads, ENDS + n_lanes + 1), dtype=np.int64)
         self._jobs[1:, STAYS] = 1  # threads read it before their first job
+        batches = None
+        if run is not None:
+            self._batch_jobs = np.zeros((MOST_BATCHES, self._jobs.shape[1]), dtype=np.int64)
+            self._flags = np.zeros(n_threads, dtype=np.int64)
+            self._weights_at = np.zeros(MOST_BATCHES, dtype=np.int64)
+            batches = (
+                self._batch_jobs, self._jobs[1:], self._flags, self._weights_at, row_sums,
+                run.steps, run.results, run.arrays,
+            )  # fmt: skip
         calls = []
         panels = most_panels(tile_panels)
         spaces = [bench.new_workspace(panels, i == 0) for i in range(n_threads)]
@@ -111,12 +142,15 @@ class Crew:
                 self.leaf_out,
                 self._shared,
                 space.own,
+                batches,
                 job,
             )
             calls.append(call)
         self._own = calls[0]
         self._pace = Pace()
         self._helpers = [Helper(call) for call in calls[1:]]
+        if run is not None:
+            self._flags[: len(self._helpers)] = [helper.address for helper in self._helpers]
 
     def come(self) -> None:
         """Let the others stand by: work is near."""
@@ -130,6 +164,44 @@ class Crew:
         if plan.n_data:
             floats.reshape(plan.n_data, n_padded)[:, n:] = 0
         return self._codes[: plan.n_codes * n_padded], floats, n_padded
+
+    def learn_batches(
+        self,
+        layouts: list[Layout],
+        batches: list[tuple[np.ndarray, np.ndarray | None]],
+        n_threads: int,
+    ) -> tuple[int, int]:
+        """Learn batches with the steps of the run; how many, and what came of the last.
+
+        Rows are as ``rows.readable`` makes them. Those of a batch that was not learnt are as if
+        they had not been looked at.
+        """
+        run = self._run
+        assert run is not None
+        alone = n_threads > 1 and self._pace.prefers_alone()
+        n_helpers = 0 if alone else n_threads - 1
+        for i, (layout, (X, weight)) in enumerate(zip(layouts, batches, strict=True)):
+            job, lanes = self._batch_jobs[i], (0, layout.n_lanes)
+            cells = READ.index(X.dtype), X.ctypes.data, *X.shape
+            addresses, size = run.model.addresses, (layout.n_padded, self._tile_panels)
+            write_job(job, False, LEADS, *size, lanes, addresses, layout.ends, cells)
+            self._weights_at[i] = 0 if weight is None else weight.ctypes.data
+        job = self._jobs[0]
+        job[N_BATCHES], job[N_HELPERS], job[HERE] = len(batches), n_helpers, run.here
+        for helper in self._helpers[:n_helpers]:
+            helper.keep((run, batches))
+            helper.come()
+        started = perf_counter()
+        self._own(_GO)
+        seconds = perf_counter() - started
+        done, came, run.here = (int(job[k]) for k in (DONE, CAME, HERE))
+        if came != LEARNT:
+            self.edges[:] = 0
+            self.leaf_out[:] = 0
+        if n_threads > 1 and done:
+            rows = sum(layout.n_padded for layout in layouts[:done])
+            self._pace.note(alone, seconds / rows)
+        return done, came
 
     def learn(
         self,

@@ -11,9 +11,10 @@ import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
 from .. import log_curvature, log_domain
-from ..base import Backend, Mixing, TopDown, check_wanted
+from ..base import Backend, Learnt, Mixing, TopDown, check_wanted
 from ..weights import mixed_leaves
 from .distinct import find_distinct
+from .finish import LEARNT
 from .lanes import (
     MAX_LANES,
     allowed_threads,
@@ -26,6 +27,7 @@ from .learning import Learner, Passed
 from .packing import Packed, Packer
 from .plan import make_plan
 from .rows import empty_data, encode_rows
+from .run import MOST_BATCHES
 from .scopes import Scoped
 from .sharing import Sharing, may_share
 from .simd import PANEL
@@ -42,6 +44,8 @@ TILE_ROWS, WIDE_TILE_ROWS = 128, 64
 LANE_TILES = 32
 #: Encoded cells that a lane holds at once, 16 MB of float64.
 ENCODED_NUMBERS = 1 << 21
+#: Batches that are learnt one by one, at most, before several are tried again.
+MOST_PATIENCE = 256
 
 
 class NumbaBackend(Backend):
@@ -68,6 +72,8 @@ class NumbaBackend(Backend):
         #: The parameters that the last step led to, packed, and their top-down probabilities.
         self._ahead: tuple[Packed, TopDown | None] | None = None
         self._smoothed: tuple[Statistics, np.ndarray | None] | None = None
+        #: Batches to be learnt one by one before several are tried again, now and after a failure.
+        self._patience, self._impatience = 0, 1
         wide = int(program.units.max()) > 64
         self._tile_panels = max(1, (WIDE_TILE_ROWS if wide else TILE_ROWS) // PANEL)
         # Below one rounding per unit and term of a sum: see products.py.
@@ -139,15 +145,45 @@ class NumbaBackend(Backend):
     def learn(
         self,
         parameters: Parameters,
-        X: np.ndarray,
-        sample_weight: np.ndarray | None,
-        mixing: Mixing,
+        batches: list[tuple[np.ndarray, np.ndarray | None]],
+        mixings: list[Mixing],
         smoothing: Statistics | None,
-    ) -> tuple[Statistics, Parameters | None]:
+    ) -> Learnt:
         rows_more = self._smoothing_of_rows(smoothing)
         if rows_more is None:
-            return super().learn(parameters, X, sample_weight, mixing, smoothing)
-        weight = self._checked_weight(X, sample_weight)
+            return super().learn(parameters, batches, mixings, smoothing)
+        batches = [(X, self._checked_weight(X, weight)) for X, weight in batches]
+        if self._patience > 0:
+            self._patience -= 1
+        elif all(self._learner.may_run(len(X)) for X, _ in batches):
+            found = self._learn_run(parameters, batches, mixings, smoothing, rows_more)
+            if found is not None:
+                return found
+        return self._learn_one(parameters, *batches[0], mixings[0], smoothing, rows_more)
+
+    def _learn_run(self, parameters, batches, mixings, smoothing, rows_more) -> Learnt | None:
+        """Learn batches in compiled code; None if already the first of them needs other means."""
+        run = self._learner.run
+        assert run is not None
+        batches, mixings = batches[:MOST_BATCHES], mixings[:MOST_BATCHES]
+        run.begin(parameters, mixings, rows_more, smoothing)
+        n, came = self._learner.learn_batches(batches, self.n_jobs)
+        if came == LEARNT:
+            self._impatience = 1
+        else:
+            # Where many batches need other means, they are not tried in vain each time.
+            self._patience = self._impatience
+            self._impatience = min(2 * self._impatience, MOST_PATIENCE)
+        if n == 0:
+            return None
+        log_likelihood, weight = run.results[:n].sum(axis=0).tolist()
+        new = run.read()
+        if came != LEARNT:
+            run.forget()  # something of the next one may be packed
+        return Learnt(n, log_likelihood, weight, new, None)
+
+    def _learn_one(self, parameters, X, weight, mixing, smoothing, rows_more) -> Learnt:
+        """Learn one batch; its statistics, where the solver must take the step."""
         ahead, self._ahead = self._ahead, None
         if ahead is None or ahead[0].parameters is not parameters:
             if ahead is not None:
@@ -184,11 +220,11 @@ class NumbaBackend(Backend):
         total, stepped = self._learner.learn(model, X, weight, self.n_jobs, take_step)
         if stepped is None:
             self._packer.take_back(model)
-            return total, None
+            return Learnt(0, 0.0, 0.0, parameters, total)
         new, use = stepped
         self._packer.refill(model, new)
         self._ahead = model, use
-        return total, new
+        return Learnt(1, total.log_likelihood, total.weight, new, None)
 
     def _smoothing_of_rows(self, smoothing: Statistics | None) -> np.ndarray | None:
         """Smoothing of the weights of every row, None if these differ among themselves."""
@@ -239,6 +275,7 @@ class NumbaBackend(Backend):
             self._lost,
             self._learn_again,
             self._sharing(training=True),
+            self._stepper,
         )
 
     @cached_property

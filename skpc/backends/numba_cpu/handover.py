@@ -75,6 +75,18 @@ def is_back(flag):
     return False
 
 
+@kernel
+def end_call(flag):
+    """Take a call back, or wait until it is done."""
+    if swap(flag, CALLED, STANDING):
+        return
+    while True:
+        state = peek(flag)
+        if state != CALLED and state != AT_WORK:
+            return
+        pause()
+
+
 @entry_kernel
 def count_down(ready, by):
     """Subtract from ``ready[0]``; what is left. Nobody waits any more at 0 and below."""
@@ -101,6 +113,11 @@ class Helper:
         self._reads: object = None
         self._error: BaseException | None = None
 
+    @property
+    def address(self) -> int:
+        """Where kernels find its flag."""
+        return self._flag.ctypes.data
+
     def come(self) -> None:
         """Let a thread stand by, if none does: a fork leaves them behind."""
         if self._flag[0] == AWAY or self._process != os.getpid():
@@ -115,10 +132,14 @@ class Helper:
         What the kernel ``reads`` at addresses of its own is kept until the next call: if an
         interrupt ends the caller's work, the thread goes on.
         """
-        self._reads = reads
+        self.keep(reads)
         self.come()
         while not call(self._flag):
             self.come()
+
+    def keep(self, reads: object) -> None:
+        """Keep what the kernel reads at addresses of its own until the next call."""
+        self._reads = reads
 
     def take_back(self) -> bool:
         """Take the call back, unless the thread has begun.

@@ -31,8 +31,10 @@ from .packing import Packed, Packer
 from .plan import make_plan
 from .room import Room
 from .rows import Data, check_columns, empty_data, encode_rows, group_flows, readable
+from .run import Run, is_simple
 from .sharing import Sharing
 from .simd import PANEL
+from .stepper import Stepper
 from .tables import add_statistics, unpack_tables
 from .tiles import ALONE, ENDS, FOLLOWS, LEADS, LOST_SHARE, learn_tiles, write_job
 from .workspace import Bench, Workspace
@@ -108,6 +110,7 @@ class Learner:
         their statistics.
     sharing : Sharing or None
         How chunks of rows share parts, if they may.
+    stepper : Stepper
     """
 
     def __init__(
@@ -120,12 +123,18 @@ class Learner:
         lost: float,
         again: Again,
         sharing: Sharing | None,
+        stepper: Stepper,
     ) -> None:
         self._again = again
         self.program, self.dtype, self._packer = program, dtype, packer
         self._tile_panels, self._lane_tiles, self._lost = tile_panels, lane_tiles, lost
         self.bench = Bench(make_plan(program, training=True), dtype, sharing)
         self._rooms: list[Room] = []
+        for_many = sharing is not None and sharing.for_many and not self.bench.plan.n_data
+        #: Parameters of batches that follow each other, where that can be.
+        self.run: Run | None = None
+        if for_many and is_simple(program):
+            self.run = Run(program, self.bench.plan, packer, stepper)
         size = program.n_weights * dtype.itemsize + self.bench.plan.n_leaf_out * 8
         self.max_lanes = int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
 
@@ -329,6 +338,57 @@ class Learner:
             pass
         return Room(n, self.dtype)
 
+    def _new_crew(self, room: Room, n_lanes: int, n_threads: int) -> Crew:
+        return Crew(
+            self.bench,
+            (room.log_likelihood, room.bound, room.shares),
+            room.sums,
+            self.run,
+            self._tile_panels,
+            self.program.n_weights,
+            n_lanes,
+            n_threads,
+            self._lost,
+        )
+
+    def may_run(self, n_rows: int) -> bool:
+        """Whether batches of so many rows may follow each other in compiled code."""
+        sharing = self.bench.sharing
+        return (
+            self.run is not None
+            and sharing is not None
+            and 0 < n_rows <= min(sharing.n_rows, self.bench.most_together)
+            and self._lanes(n_rows)[1] * self.program.n_weights <= CREW_NUMBERS
+        )
+
+    def _lanes(self, n_rows: int) -> tuple[Layout, int]:
+        """How rows of a chunk lie, and how many lanes their sums have."""
+        work = n_rows * self.program.n_weights
+        most = max(1, min(self.max_lanes, work // LANE_WORK, -(-n_rows // LANE_ROWS)))
+        layout = lay_out(n_rows, most)
+        return layout, max(layout.n_lanes, 2)
+
+    def learn_batches(
+        self, batches: list[tuple[np.ndarray, np.ndarray | None]], n_jobs: int | None
+    ) -> tuple[int, int]:
+        """Learn batches that may follow each other, with the steps of the run; how many, and what
+        came of the last."""
+        assert self.run is not None
+        for X, _ in batches:
+            for leaf in self.bench.plan.families:
+                check_columns(leaf, X)
+        batches = [(readable(X), weight) for X, weight in batches]
+        found = [self._lanes(len(X)) for X, _ in batches]
+        n_lanes = max(n for _, n in found)
+        room = self._room(max(len(X) for X, _ in batches))
+        n_threads = min(n_lanes, allowed_threads(n_jobs), cores())
+        crew = room.crew
+        if crew is None or crew.n_lanes < n_lanes or crew.n_threads < n_threads:
+            crew = room.crew = self._new_crew(room, n_lanes, n_threads)
+        done = crew.learn_batches([layout for layout, _ in found], batches, n_threads)
+        self._rooms.append(room)
+        return done
+
     def _learn_together(
         self,
         model: Packed,
@@ -343,15 +403,7 @@ class Learner:
         """Pass rows that this thread encodes for all; who has the sums."""
         crew = room.crew
         if crew is None or crew.n_lanes < n_lanes or crew.n_threads < n_threads:
-            crew = room.crew = Crew(
-                self.bench,
-                (room.log_likelihood, room.bound, room.shares),
-                self._tile_panels,
-                self.program.n_weights,
-                n_lanes,
-                n_threads,
-                self._lost,
-            )
+            crew = room.crew = self._new_crew(room, n_lanes, n_threads)
             crew.come()
         families, plan = self.program.families, self.bench.plan
         data = crew.data(len(X), layout.n_padded)
@@ -433,7 +485,8 @@ class Learner:
     ) -> Callable[[np.ndarray], bool]:
         """The kernel, which needs but the flag that it waits for."""
         begun = bench.tables, *data[:2], space.buffers, self._lost, *of_rows
-        return partial(learn_tiles, *begun, space.flow, space.slots, *sums, shared, space.own, job)
+        own = space.own, None
+        return partial(learn_tiles, *begun, space.flow, space.slots, *sums, shared, *own, job)
 
     def _learn_chunk(
         self,

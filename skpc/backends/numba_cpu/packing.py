@@ -72,7 +72,7 @@ class Packer:
         """Arrays for these parameters, still to be filled; packed ones as they are."""
         if isinstance(parameters, Packed):
             return parameters
-        self._check(parameters)
+        self.check(parameters)
         # What the kernels can read.
         weights = np.ascontiguousarray(parameters.weights, dtype=np.float64)
         if weights is not parameters.weights:
@@ -87,6 +87,12 @@ class Packer:
     def _members(self, parameters: Parameters) -> dict[int, Any]:
         families = self.program.families
         return {f: families[f].members(parameters.leaves[f]) for f in self._group_families}
+
+    def empty(self) -> Packed:
+        """Arrays of nothing yet, which are not taken back."""
+        arrays, addresses, tables = self._empty()
+        nothing = Parameters(self.program, np.zeros(0), [])
+        return Packed(nothing, arrays, addresses, {}, *tables)
 
     def _empty(self):
         plan = self.plan
@@ -142,7 +148,7 @@ class Packer:
             log2_scale,
         )
 
-    def _check(self, parameters: Parameters) -> None:
+    def check(self, parameters: Parameters) -> None:
         """The kernels read bare pointers, so wrong lengths must not reach them."""
         found = [a.shape for a in (parameters.weights, *parameters.leaves)]
         if found != self._shapes:

@@ -12,7 +12,7 @@ from ...circuit import Parameters, Program
 from ..base import SMALLEST, Mixing, TopDown
 from .columns import CHILD, COLUMNS, INPUT, KRONECKER, MIXING, SUM
 from .descent import VISITED, descend
-from .lanes import PART_NUMBERS, run_lanes
+from .lanes import PART_NUMBERS, Task, run_lanes
 
 #: No step: it is not read.
 _NO_STEP = (0.0, 0.0, 1, 0.0, 0.0)
@@ -42,7 +42,8 @@ class Stepper:
         self._family_ends = np.concatenate([[0], np.cumsum(program.family_units)]).astype(np.int64)
         visits = _from_the_root(program, owner)
         leaf_start = self._family_ends[program.family] + program.unit_start
-        self._circuit = (
+        #: For the kernels.
+        self.circuit = (
             visits,
             program.op,
             units,
@@ -104,6 +105,11 @@ class Stepper:
         finite, found = self._descend(weights, True, step, arrays, most)
         return (new, found) if finite else None
 
+    def new_scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What ``descend`` writes over."""
+        team = np.zeros(VISITED + self.program.n_vectors, dtype=np.int64)
+        return np.empty(self._n_units), np.empty(self._n_messages), team
+
     def _descend(
         self, weights: np.ndarray, learns: bool, step: Any, arrays: Any, n_threads: int
     ) -> tuple[bool, TopDown]:
@@ -111,20 +117,19 @@ class Stepper:
         try:
             reach, messages, team = self._scratch.pop()
         except IndexError:
-            reach, messages = np.empty(self._n_units), np.empty(self._n_messages)
-            team = np.empty(VISITED + program.n_vectors, dtype=np.int64)
+            reach, messages, team = self.new_scratch()
         team[:] = 0
         rows, leaves = np.zeros(program.n_rows), np.zeros(self._family_ends[-1])
         call = partial(
-            descend, self._circuit, weights, learns, step, *arrays, reach, messages, rows, leaves,
+            descend, self.circuit, weights, learns, step, *arrays, reach, messages, rows, leaves,
             team, n_threads,
         )  # fmt: skip
         if n_threads == 1:
             finite = call(True)
         else:
-            found = []
-            tasks = [lambda: found.append(call(True)), *[partial(call, False)] * (n_threads - 1)]
-            run_lanes(tasks, n_threads)
+            found: list[bool] = []
+            tasks: list[Task] = [lambda: found.append(call(True))]
+            run_lanes(tasks + [partial(call, False)] * (n_threads - 1), n_threads)
             (finite,) = found
         self._scratch.append((reach, messages, team))
         parts = [leaves[start:stop] for start, stop in pairwise(self._family_ends.tolist())]

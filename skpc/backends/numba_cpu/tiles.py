@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from .atomics import swap
 from .backward import backward_tile
 from .chunks import begin_chunk, chunk_panels, read_below, sent_below, take_part
 from .columns import SLOT
+from .finish import LEARNT, NO_WEIGHT, finish
 from .forward import LOST_SHARE, forward_tile, root_result
-from .handover import begin, leave, stand, wait_for
+from .handover import CALLED, STANDING, begin, end_call, leave, stand, wait_for
 from .kernel_cache import entry_kernel, kernel
 from .simd import (
     PANEL,
     flush_subnormals,
     load,
+    never_inline,
     offset,
     pointer,
     pointer_at,
@@ -122,6 +125,7 @@ def learn_tiles(
     leaf_out,
     shared,
     own,
+    batches,
     job,
     flag,
 ):
@@ -129,20 +133,13 @@ def learn_tiles(
 
     ``job`` says what to do, see ``write_job``: rows of lane i add to ``edges[i]`` and
     ``leaf_out[i]``. It is read when ``flag[0]`` is 0, which says that model and data are there
-    too; below 0 they never will be. ``shared`` and ``own`` are as in
-    ``score_tiles``. A thread that stays does so only if nobody takes the call back
-    before it begins, and waits for the next one after every job: see ``handover.py``. Returns
-    whether there is nothing more to wait for.
+    too; below 0 they never will be. ``shared`` and ``own`` are as in ``score_tiles``, and
+    ``batches`` those of jobs that have several, or None: see ``crew.py``. A thread that stays does
+    so only if nobody takes the call back before it begins, and waits for the next one after every
+    job: see ``handover.py``. Returns whether there is nothing more to wait for.
     """
-    scales, (values, factors, scratch) = bare_buffers(buffers)
-    numbers, doubles = pointer(edges), pointer(bound)
-    log_likelihood = pointer(log_likelihood)
-    bound = pointer(bound)
-    row_weights = pointer(row_weights)
-    flow = pointer(flow)
-    slots = pointer(slots)
-    instructions = tables[0]
-    none = np.int64(0)  # a literal would be compiled for
+    arrays = codes, floats, buffers, lost, log_likelihood, bound, row_weights, flow, slots
+    sums = edges, leaf_out
     while True:
         if not wait_for(flag):
             if job[STAYS] == 0 or leave(flag):
@@ -152,83 +149,165 @@ def learn_tiles(
             return True
         if job[STAYS] != 0 and not begin(flag):
             continue
-        model = (
-            pointer_at(numbers, job[AT_WEIGHTS]),
-            pointer_at(numbers, job[AT_TABLE]),
-            pointer_at(doubles, job[AT_SCALE]),
-            pointer_at(doubles, job[AT_COEFFICIENTS]),
-        )
-        data = pointer(codes), pointer(floats), job[N_ROWS]
-        before = flush_subnormals()
-        paid = False
-        if shared is not None:
-            if job[TOGETHER] == LEADS or job[TOGETHER] == FOLLOWS:
-                second = min(1, edges.shape[0] - 1)
-                learning = (
-                    row_weights,
-                    pointer(edges),
-                    pointer(leaf_out),
-                    offset(pointer(edges), second * edges.shape[1]),
-                    offset(pointer(leaf_out), second * leaf_out.shape[1]),
-                    job[TOGETHER] != ALONE,
-                )
-                cells = job[KIND], job[AT_CELLS], job[CELL_ROWS], job[CELL_COLUMNS]
-                paid = take_part(
-                    job[TOGETHER] == LEADS, cells, model, data, none, job[N_ROWS] // PANEL, lost,
-                    log_likelihood, bound, learning, shared, own,
-                )  # fmt: skip
-        for lane in range(job[FIRST], job[FIRST] if paid else job[LAST]):
-            lane_edges = offset(pointer(edges), lane * edges.shape[1])
-            lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
-            first = job[ENDS + lane]
-            all_panels = job[ENDS + lane + 1] - first
-            n_chunks = count_chunks(all_panels, shared) if job[TOGETHER] == ALONE else 1
-            for chunk in range(n_chunks):
-                begun = first_panel(chunk, n_chunks, all_panels)
-                length = first_panel(chunk + 1, n_chunks, all_panels) - begun
-                begun += first
-                if shared is not None:
-                    if job[TOGETHER] == ALONE:
-                        begin_chunk(shared)
-                        alone = job[TOGETHER] == ALONE  # no literal, as above
-                        cells = none - 1, none, none, none
-                        learning = (
-                            row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves, not alone
-                        )  # fmt: skip
-                        if take_part(
-                            alone, cells, model, data, begun * PANEL, length, lost,
-                            log_likelihood, bound, learning, shared, own,
-                        ):  # fmt: skip
-                            continue
-                n_tiles = count_tiles(length, job[TILE_PANELS])
-                for tile in range(n_tiles):
-                    start = first_panel(tile, n_tiles, length)
-                    n_panels = first_panel(tile + 1, n_tiles, length) - start
-                    row, rows = (begun + start) * PANEL, n_panels * PANEL
-                    forward_tile(
-                        tables, none, instructions.shape[0], model, data, row, n_panels, values,
-                        scales, factors, scratch, lost, read_below(shared, none),
-                    )  # fmt: skip
-                    root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
-                    root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
-                    for t in range(rows):
-                        whole = load(bound, row + t) <= LOST_SHARE
-                        store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
-                    backward_tile(
-                        tables, none, instructions.shape[0], model, data, row, n_panels, values,
-                        factors, scratch, flow, slots, lane_edges, lane_leaves,
-                        sent_below(shared, none, none),
-                    )  # fmt: skip
-        restore_rounding(before)
+        if batches is not None:
+            if job[N_BATCHES] > 0:
+                _learn_batches(tables, arrays, sums, shared, own, job, batches)
+                return True
+        _learn_job(tables, arrays, sums, shared, own, job)
         if job[STAYS] == 0:
             return True
         stand(flag)
 
 
+@kernel
+def _learn_job(tables, arrays, sums, shared, own, job):
+    """The rows of a job; whether they were computed as one chunk."""
+    never_inline()
+    codes, floats, buffers, lost, log_likelihood, bound, row_weights, flow, slots = arrays
+    edges, leaf_out = sums
+    scales, (values, factors, scratch) = bare_buffers(buffers)
+    numbers, doubles = pointer(edges), pointer(bound)
+    log_likelihood = pointer(log_likelihood)
+    bound = pointer(bound)
+    row_weights = pointer(row_weights)
+    flow = pointer(flow)
+    slots = pointer(slots)
+    instructions = tables[0]
+    none = np.int64(0)  # a literal would be compiled for
+    model = (
+        pointer_at(numbers, job[AT_WEIGHTS]),
+        pointer_at(numbers, job[AT_TABLE]),
+        pointer_at(doubles, job[AT_SCALE]),
+        pointer_at(doubles, job[AT_COEFFICIENTS]),
+    )
+    data = pointer(codes), pointer(floats), job[N_ROWS]
+    before = flush_subnormals()
+    paid = False
+    if shared is not None:
+        if job[TOGETHER] == LEADS or job[TOGETHER] == FOLLOWS:
+            second = min(1, edges.shape[0] - 1)
+            learning = (
+                row_weights,
+                pointer(edges),
+                pointer(leaf_out),
+                offset(pointer(edges), second * edges.shape[1]),
+                offset(pointer(leaf_out), second * leaf_out.shape[1]),
+                job[TOGETHER] != ALONE,
+            )
+            cells = job[KIND], job[AT_CELLS], job[CELL_ROWS], job[CELL_COLUMNS]
+            paid = take_part(
+                job[TOGETHER] == LEADS, cells, model, data, none, job[N_ROWS] // PANEL, lost,
+                log_likelihood, bound, learning, shared, own,
+            )  # fmt: skip
+    for lane in range(job[FIRST], job[FIRST] if paid else job[LAST]):
+        lane_edges = offset(pointer(edges), lane * edges.shape[1])
+        lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
+        first = job[ENDS + lane]
+        all_panels = job[ENDS + lane + 1] - first
+        n_chunks = count_chunks(all_panels, shared) if job[TOGETHER] == ALONE else 1
+        for chunk in range(n_chunks):
+            begun = first_panel(chunk, n_chunks, all_panels)
+            length = first_panel(chunk + 1, n_chunks, all_panels) - begun
+            begun += first
+            if shared is not None:
+                if job[TOGETHER] == ALONE:
+                    begin_chunk(shared)
+                    alone = job[TOGETHER] == ALONE  # no literal, as above
+                    cells = none - 1, none, none, none
+                    learning = (
+                        row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves, not alone
+                    )  # fmt: skip
+                    if take_part(
+                        alone, cells, model, data, begun * PANEL, length, lost,
+                        log_likelihood, bound, learning, shared, own,
+                    ):  # fmt: skip
+                        continue
+            n_tiles = count_tiles(length, job[TILE_PANELS])
+            for tile in range(n_tiles):
+                start = first_panel(tile, n_tiles, length)
+                n_panels = first_panel(tile + 1, n_tiles, length) - start
+                row, rows = (begun + start) * PANEL, n_panels * PANEL
+                forward_tile(
+                    tables, none, instructions.shape[0], model, data, row, n_panels, values,
+                    scales, factors, scratch, lost, read_below(shared, none),
+                )  # fmt: skip
+                root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
+                root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
+                for t in range(rows):
+                    whole = load(bound, row + t) <= LOST_SHARE
+                    store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
+                backward_tile(
+                    tables, none, instructions.shape[0], model, data, row, n_panels, values,
+                    factors, scratch, flow, slots, lane_edges, lane_leaves,
+                    sent_below(shared, none, none),
+                )  # fmt: skip
+    restore_rounding(before)
+    return paid
+
+
+@kernel
+def _learn_batches(tables, arrays, sums, shared, own, job, batches):
+    """Learn batches with a step after each, until one needs other means; see ``Crew.run``."""
+    jobs, calls, flags, weights_at, row_sums, steps, results, stepping = batches
+    log_likelihood, bound, shares = arrays[4], arrays[5], arrays[6]
+    edges, leaf_out = sums
+    told = pointer(job)
+    here, came = job[HERE], LEARNT
+    done = 0
+    while done < job[N_BATCHES] and came == LEARNT:
+        mine = jobs[done]
+        n = mine[CELL_ROWS]
+        weight = pointer_at(pointer(row_sums), weights_at[done])
+        unit = _weigh(weight, weights_at[done] == 0, n, mine[N_ROWS], row_sums, shares)
+        if not unit > 0:
+            came = NO_WEIGHT
+            break
+        begin_chunk(shared)
+        for h in range(job[N_HELPERS]):
+            calls[h] = mine
+            calls[h, STAYS], calls[h, TOGETHER], calls[h, FIRST] = 1, FOLLOWS, mine[LAST]
+            flag = pointer_at(told, flags[h])
+            calls[h, CAME] = 1 if swap(flag, STANDING, CALLED) else 0
+        paid = _learn_job(tables, arrays, sums, shared, own, mine)
+        for h in range(job[N_HELPERS]):
+            if calls[h, CAME] != 0:
+                end_call(pointer_at(told, flags[h]))
+        n_lanes = 1 if paid else max(2, mine[LAST])
+        came = finish(
+            n, LOST_SHARE, (log_likelihood, bound, row_sums), unit, edges[:n_lanes],
+            leaf_out[: max(2, mine[LAST])], (steps[done, 0], steps[done, 1], steps[done, 2]),
+            results[done], here, stepping,
+        )  # fmt: skip
+        if came == LEARNT:
+            here = 1 - here
+            done += 1
+    job[DONE], job[CAME], job[HERE] = done, came, here
+
+
+@kernel
+def _weigh(weight, all_alike, n, n_padded, sums, shares):
+    """Weights of rows, and their shares of the largest one, which is returned."""
+    unit = 0.0
+    for i in range(n):
+        mine = 1.0 if all_alike else load(weight, i)
+        sums[i] = mine
+        if mine > unit or np.isnan(mine):
+            unit = mine
+    if unit > 0:
+        for i in range(n):
+            shares[i] = sums[i] / unit
+        for i in range(n, n_padded):
+            shares[i] = 0
+    return unit
+
+
 #: What a job consists of; from ``ENDS`` on the first panel of every lane, and the end of the last.
 STAYS, TOGETHER, N_ROWS, TILE_PANELS, FIRST, LAST = range(6)
 KIND, AT_CELLS, CELL_ROWS, CELL_COLUMNS = range(6, 10)
-AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS, ENDS = range(10, 15)
+AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS = range(10, 14)
+#: Of several batches: how many, with how many helpers, where their parameters lie; how many were
+#: learnt, and what came of the last (or whether a helper came).
+N_BATCHES, N_HELPERS, HERE, DONE, CAME, ENDS = range(14, 20)
 #: For rows whose codes are there.
 NO_CELLS = (-1, 0, 0, 0)
 #: How a thread goes about rows of which parts are equal: with its own, chunk by chunk; first or
@@ -269,5 +348,6 @@ def write_job(
     cells : tuple of int
         See ``take_part``.
     """
-    job[:ENDS] = (stays, together, n_rows, tile_panels, *lanes, *cells, *addresses)
+    job[:N_BATCHES] = (stays, together, n_rows, tile_panels, *lanes, *cells, *addresses)
+    job[N_BATCHES] = 0
     job[ENDS : ENDS + len(ends)] = ends

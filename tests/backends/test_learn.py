@@ -1,0 +1,219 @@
+"""Batches that the backend learns itself end where a solver's single steps do."""
+
+import numpy as np
+import pytest
+
+from skpc.backends import Mixing
+from skpc.backends.base import Backend
+from skpc.backends.numba_cpu import NumbaBackend, learning, sharing
+from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
+from skpc.distributions import Bernoulli, Categorical, Indicator
+from skpc.solvers import EM, Anemone, MiniBatchEM, SolverState
+from skpc.training import smoothing_statistics
+from skpc.training.updates import Updates
+from tests import reference
+
+SIZES = (40, 1, 90, 64, 33)
+#: Circuits whose batches follow each other in compiled code.
+TOGETHER = ("tree", "wide", "kronecker")
+
+
+@pytest.fixture(autouse=True)
+def for_small_circuits(monkeypatch):
+    for module, name in ((sharing, "LEAST_WORK"), (learning, "LANE_WORK"), (learning, "LANE_ROWS")):
+        monkeypatch.setattr(module, name, 1)
+    for name in ("MOST_WORK", "MOST_WORK_ALONE"):
+        monkeypatch.setattr(sharing, name, 2.0)
+
+
+def problem(parameters, weighted=False):
+    rng = np.random.default_rng(1)
+    circuit = parameters.program.circuit
+    batches = []
+    for i, n in enumerate(SIZES):
+        weight = rng.integers(0, 3, n).astype(float) if weighted and i != 1 else None
+        batches.append((reference.random_rows(circuit, rng, n), weight))
+    return batches
+
+
+def smoothing_of(program, alpha=0.1):
+    priors = [
+        np.tile(f.uniform_prior(), (n, 1)) for f, n in zip(program.families, program.family_units)
+    ]
+    return smoothing_statistics(program, alpha, 200.0, priors)
+
+
+def learnt(backend, parameters, batches, solver, smoothing, at_once=16):
+    """Parameters after all batches, the sum of log-likelihoods, and most that one call learnt."""
+    updates = Updates(backend, solver, smoothing)
+    state, total, most = SolverState(horizon=10), 0.0, 0
+    left = list(batches)
+    while left:
+        n, state, parameters, log_likelihood, _ = updates.learn(state, parameters, left[:at_once])
+        del left[:n]
+        total += log_likelihood
+        most = max(most, n)
+    assert state.step == len(batches)
+    return parameters, total, most
+
+
+class Plain(NumbaBackend):
+    """Statistics, then the step of the solver."""
+
+    learn = Backend.learn
+
+
+def assert_close(found, expected, rtol):
+    np.testing.assert_allclose(found.weights, expected.weights, rtol, 1e-12)
+    for mine, other in zip(found.leaves, expected.leaves, strict=True):
+        np.testing.assert_allclose(mine, other, rtol, 1e-12)
+
+
+def bits(parameters):
+    return b"".join(a.tobytes() for a in (parameters.weights, *parameters.leaves))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("solver", [Anemone(), MiniBatchEM()], ids=repr)
+@pytest.mark.parametrize("name", sorted(reference.CIRCUITS))
+def test_it_ends_where_single_steps_do(name, solver, weighted):
+    parameters = reference.make(name, zero_fraction=0.2)
+    program = parameters.program
+    batches = problem(parameters, weighted)
+    for smoothing in (None, smoothing_of(program)):
+        plain = Plain(program, np.float64, 1)
+        expected, total, _ = learnt(plain, parameters, batches, solver, smoothing)
+        for n_jobs in (1, 2):
+            backend = NumbaBackend(program, np.float64, n_jobs)
+            found, mine, most = learnt(backend, parameters, batches, solver, smoothing)
+            assert_close(found, expected, 1e-9)
+            assert mine == pytest.approx(total, rel=1e-11)
+            assert most == len(SIZES) or name not in TOGETHER
+
+
+@pytest.mark.parametrize("solver", [Anemone(), MiniBatchEM()], ids=repr)
+@pytest.mark.parametrize("name", ["tree", "wide", "hmm", "dag", "mixed_families"])
+def test_bits_do_not_depend_on_threads_or_on_how_many_come_together(name, solver):
+    parameters = reference.make(name)
+    program, smoothing = parameters.program, smoothing_of(parameters.program)
+    batches = problem(parameters)
+    found = set()
+    for n_jobs, at_once in ((1, 16), (3, 16), (2, 2), (1, 1)):
+        backend = NumbaBackend(program, np.float32, n_jobs)
+        found.add(bits(learnt(backend, parameters, batches, solver, smoothing, at_once)[0]))
+        # Nor on what else the backend was asked in between.
+        backend = NumbaBackend(program, np.float32, n_jobs)
+        half, _, _ = learnt(backend, parameters, batches[:2], solver, smoothing)
+        learnt(backend, parameters, batches[:1], solver, smoothing)
+        again = NumbaBackend(program, np.float32, 1)
+        both = [learnt(b, half, batches[2:], solver, smoothing)[0] for b in (backend, again)]
+        assert bits(both[0]) == bits(both[1])
+    assert len(found) == 1
+
+
+def test_rows_that_lose_too_much_are_learnt_by_single_steps():
+    means = [[0.5, 1e-30]] * 2 + [[1e-30, 0.5]] * 2
+    inputs = [Input(i, Bernoulli(), 2, mean=np.array(m)[:, None]) for i, m in enumerate(means)]
+    program = Program(Circuit(Sum(Product(inputs))))
+    parameters = Parameters.uniform(program)
+    batches = [(np.random.default_rng(i).integers(0, 2, (n, 4)), None) for i, n in enumerate(SIZES)]
+    for X, _ in batches:
+        X[:, 2:] = 0
+    # All units find these as unlikely, which only logarithms tell.
+    batches[2][0][:3] = 1
+    solver = Anemone(step_size=0.5)
+    expected, total, _ = learnt(Plain(program, np.float64, 1), parameters, batches, solver, None)
+    backend = NumbaBackend(program, np.float32, 1)
+    found, mine, most = learnt(backend, parameters, batches, solver, None)
+    assert mine == pytest.approx(total, rel=1e-5)
+    assert_close(found, expected, 1e-4)
+    assert most == 2
+
+
+def test_a_batch_without_weight_and_rows_of_other_kinds():
+    parameters = reference.make("tree")
+    batches = [(X, None) for X, _ in problem(parameters)]
+    batches[1] = batches[1][0], np.zeros(len(batches[1][0]))
+    batches[2] = np.nan_to_num(batches[2][0]).astype(np.int32), None
+    batches[3] = np.nan_to_num(batches[3][0]).astype(bool), None
+    batches[4] = np.asfortranarray(batches[4][0]), np.arange(33)
+    solver, smoothing = Anemone(), smoothing_of(parameters.program)
+    plain = Plain(parameters.program, np.float64, 1)
+    expected, total, _ = learnt(plain, parameters, batches, solver, smoothing)
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    found, mine, _ = learnt(backend, parameters, batches, solver, smoothing)
+    assert mine == pytest.approx(total)
+    assert_close(found, expected, 1e-9)
+
+
+def test_fixed_leaves_stay_and_tables_stay_tables():
+    below = [Sum(Product([Input(2 * i, Indicator(3), 3), Input(2 * i + 1, Categorical(3), 3)]), 3)
+             for i in range(3)]  # fmt: skip
+    program = Program(Circuit(Sum(Product([*below, Input(6, Bernoulli(), 3)]))))
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    backend = NumbaBackend(program, np.float64, 1)
+    batches = problem(parameters)
+    found, _, most = learnt(backend, parameters, batches, Anemone(), smoothing_of(program))
+    assert most == len(SIZES)
+    for family, before, after in zip(program.families, parameters.leaves, found.leaves):
+        if family == Indicator(3):
+            np.testing.assert_array_equal(before, after)
+        else:
+            assert not np.array_equal(before, after)
+            np.testing.assert_array_equal(family.project(after), after)
+
+
+def test_smoothing_that_differs_within_a_row_is_left_to_the_solver():
+    parameters = reference.make("tree")
+    smoothing = smoothing_of(parameters.program)
+    smoothing.flows[0] *= 2
+    batches = problem(parameters)
+    plain = Plain(parameters.program, np.float64, 1)
+    expected, _, _ = learnt(plain, parameters, batches, Anemone(), smoothing)
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    found, _, _ = learnt(backend, parameters, batches, Anemone(), smoothing)
+    assert bits(found) == bits(expected)
+
+
+def test_solvers_that_remember_something_take_their_own_steps():
+    assert Anemone(momentum=0.9).mixing(0.5) is None
+    assert MiniBatchEM(momentum=0.9).mixing(0.5) is None
+    assert EM().mixing(1.0) is None
+    assert Anemone().mixing(0.5) == Mixing(0.5, True)
+
+
+def test_parameters_that_were_read_out_are_not_written_over():
+    parameters = reference.make("tree")
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    batches = problem(parameters)
+    before = bits(parameters)
+    first, _, _ = learnt(backend, parameters, batches[:1], Anemone(), None)
+    kept = bits(first)
+    learnt(backend, first, batches, Anemone(), None)
+    assert bits(first) == kept
+    assert bits(parameters) == before
+
+
+def test_wrong_weights_are_refused():
+    parameters = reference.make("tree")
+    backend = NumbaBackend(parameters.program)
+    batches = [(X, np.ones(3)) for X, _ in problem(parameters)]
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        backend.learn(parameters, batches, [Mixing(0.5, True)] * len(batches), None)
+
+
+def test_columns_that_are_not_there_are_refused():
+    parameters = reference.make("tree")
+    backend = NumbaBackend(parameters.program)
+    batches = [(X[:, :3], None) for X, _ in problem(parameters)]
+    with pytest.raises(IndexError, match="3 columns"):
+        backend.learn(parameters, batches, [Mixing(0.5, True)] * len(batches), None)
+
+
+def test_parameters_of_another_circuit_are_refused():
+    parameters, other = reference.make("tree"), reference.make("hmm")
+    backend = NumbaBackend(parameters.program)
+    batches = problem(parameters)
+    wrong = Parameters(parameters.program, other.weights, other.leaves)
+    with pytest.raises(ValueError, match="same circuit"):
+        backend.learn(wrong, batches, [Mixing(0.5, True)] * len(batches), None)
