@@ -8,32 +8,42 @@ import pytest
 
 from skpc.solvers import MiniBatchEM
 from skpc.structures import HCLT, MixedStructures
-from skpc.training.updates import learn_batch
+from skpc.training.updates import Updates, learn_batch
 from tests.common.configurations import CONFIGURATIONS, binary, continuous, pc
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SOLVERS = ["anemone", "minibatch_em", "em"]
-LEARNT_IN = {
-    "fit": "skpc.training.updates.learn_batch",
-    "stream": "skpc.training.stream.learn_batch",
-}
+STREAM = "skpc.training.stream.learn_batch"
 
 
 @pytest.fixture
 def breaks(monkeypatch):
-    """Let the n-th update from now raise an exception."""
+    """Let the n-th update of a fit from now raise an exception, each being a call of its own."""
 
-    def arrange(where, n, error):
-        calls = []
+    def arrange(n, error):
+        calls, depth = [], [0]
 
-        def update(*args, **kwargs):
-            calls.append(1)
-            if len(calls) == n:
-                raise error
-            return learn_batch(*args, **kwargs)
+        def watched(update):
+            def counting(*args):
+                if not depth[0]:
+                    calls.append(1)
+                    if len(calls) == n:
+                        raise error
+                depth[0] += 1
+                try:
+                    return update(*args)
+                finally:
+                    depth[0] -= 1
 
-        monkeypatch.setattr(LEARNT_IN[where], update)
+            return counting
+
+        def one(self, state, parameters, batches, learn=Updates.learn):
+            return learn(self, state, parameters, batches[:1])
+
+        monkeypatch.setattr(Updates, "learn", watched(one))
+        for name in ("learn_shown", "__call__"):
+            monkeypatch.setattr(Updates, name, watched(getattr(Updates, name)))
 
     return arrange
 
@@ -56,7 +66,7 @@ def test_an_interruption_leaves_the_model_of_the_last_whole_epoch(solver, breaks
     X = binary()
     expected = pc(solver=solver, max_iter=2, batch_size=1000).fit(X)
     model = pc(solver=solver, max_iter=4, batch_size=1000)
-    breaks("fit", 3, KeyboardInterrupt())
+    breaks(3, KeyboardInterrupt())
     with pytest.warns(UserWarning, match="Interrupted.*epoch 2 of 4.*warm_start"):
         model.fit(X)
     assert model.n_iter_ == len(model.history_) == 2
@@ -70,7 +80,7 @@ def test_an_interruption_within_an_epoch_drops_its_first_batches(breaks):
     X = binary()
     solver = MiniBatchEM(schedule="constant")
     expected = pc(solver=solver, max_iter=1, batch_size=30).fit(X)
-    breaks("fit", 3 + 2, KeyboardInterrupt())
+    breaks(3 + 2, KeyboardInterrupt())
     with pytest.warns(UserWarning, match="Interrupted"):
         model = pc(solver=solver, max_iter=4, batch_size=30).fit(X)
     np.testing.assert_array_equal(model.score_samples(X), expected.score_samples(X))
@@ -79,7 +89,7 @@ def test_an_interruption_within_an_epoch_drops_its_first_batches(breaks):
 def test_an_interrupted_fit_goes_on_with_a_warm_start(breaks):
     X = binary()
     model = pc(solver="em", max_iter=6, warm_start=True)
-    breaks("fit", 3, KeyboardInterrupt())
+    breaks(3, KeyboardInterrupt())
     with pytest.warns(UserWarning, match="Interrupted"):
         model.fit(X)
     reached = model.history_[-1].train
@@ -89,7 +99,7 @@ def test_an_interrupted_fit_goes_on_with_a_warm_start(breaks):
 def test_a_later_start_that_is_interrupted_leaves_the_best_of_the_earlier_ones(breaks):
     X = binary()
     expected = pc(max_iter=3, batch_size=1000).fit(X)
-    breaks("fit", 4, KeyboardInterrupt())
+    breaks(4, KeyboardInterrupt())
     with pytest.warns(UserWarning, match="Interrupted"):
         model = pc(max_iter=3, batch_size=1000, n_init=3).fit(X)
     np.testing.assert_array_equal(model.score_samples(X), expected.score_samples(X))
@@ -103,7 +113,7 @@ def test_one_interruption_ends_all_trainings_of_a_mixed_circuit(update, parts, s
     """Three updates each: of tree and mixture, from a part of the rows, then from all."""
     X = continuous()
     model = pc(structure="auto", max_iter=3, batch_size=1000)
-    breaks("fit", update, KeyboardInterrupt())
+    breaks(update, KeyboardInterrupt())
     with pytest.warns(UserWarning, match=f"Interrupted.*{says}"):
         model.fit(X)
     assert not model.converged_
@@ -117,7 +127,7 @@ def test_a_fit_broken_in_its_first_epoch_leaves_the_earlier_one(solver, error, b
     X = binary()
     model = pc(solver=solver).fit(X)
     before, attributes = state(model, X), dict(vars(model))
-    breaks("fit", 1, error())
+    breaks(1, error())
     with pytest.raises(error):
         model.fit(continuous()[:, :3])
     assert state(model, X) == before
@@ -129,7 +139,7 @@ def test_a_fit_broken_in_its_first_epoch_leaves_the_earlier_one(solver, error, b
 def test_a_first_fit_broken_in_its_first_epoch_leaves_an_unfitted_estimator(error, breaks):
     model = pc()
     before = vars(model).copy()
-    breaks("fit", 1, error())
+    breaks(1, error())
     with pytest.raises(error):
         model.fit(binary())
     assert vars(model) == before
@@ -162,7 +172,7 @@ def test_a_broken_partial_fit_leaves_everything_as_it_was(structure_rows, error)
                 raise error
             return learn_batch(*args, **kwargs)
 
-        patch.setattr(LEARNT_IN["stream"], update)
+        patch.setattr(STREAM, update)
         with pytest.raises(error):
             model.partial_fit(X[60:70])
     assert len(calls) == 2
@@ -177,7 +187,7 @@ def test_a_broken_refit_of_a_stream_leaves_everything_as_it_was(breaks):
     X = continuous(120)
     model = pc(max_iter=2).partial_fit(X[:20])
     before = state(model, X)
-    breaks("fit", 1, KeyboardInterrupt())
+    breaks(1, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(X[20:60])
     assert state(model, X) == before
