@@ -1,15 +1,17 @@
 """Chunks of rows through the circuit scope by scope, by one thread or by several: see scopes.py.
 
-Rounds of tasks, each in an order in which what a task needs comes before it: cells are encoded,
-if they are not; rows of a scope are numbered; values go up; flows come down. A thread takes the
-next task, and waits for what it needs, which another thread is at work on. So nothing depends on
-how many threads there are or on when they come. Where a scope has many rows, their halves are
-tasks of their own: flows that they send to the same row below go to different slots, and their
-sums to different lanes, which are added up while they are near.
+Cells are encoded, if they are not; rows of a scope are numbered; values go up; flows come down.
+Threads that come in time are a team, and each has its part of the circuit, subtree by subtree: what
+it reads it has written itself, for the most part, and finds in its own cache; what another core
+has written takes twenty times as long to get. Where a scope has many rows, their halves are tasks
+of two threads: flows that they send to the same row below go to different slots, and their sums
+to different lanes, which are added up while they are near. A thread waits for what it needs of
+the others, and nothing depends on how many there are.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import types
 from numba.extending import overload
 
@@ -35,6 +37,7 @@ from .columns import (
     PANELS,
     PART,
     PART_END,
+    POSITION,
     RUN,
     RUN_END,
     SCALES,
@@ -67,22 +70,32 @@ from .simd import (
 
 #: Panels from which on a scope's rows are halved.
 HALVED = 4
-# What threads tell each other, far enough apart for a cache line each: the next task of every
-# round, tasks done of the first and the last, whether the places are known (or that row by row
-# is no more work), whether the root's flows are. Behind it, for every scope, what is done of
-# every round.
+# What threads tell each other, far enough apart for a cache line each: blocks of cells that are
+# taken, by helpers, and encoded; how many have joined, and how many the team has; who has numbered
+# the rows of its scopes; whether their places are known (or that row by row is no more work);
+# whether the root's flows are; who is done. Behind it, for every scope, what is done of it.
 (
     NEXT_BLOCK,
+    FROM_BEHIND,
     ENCODED,
-    NEXT_NUMBER,
-    NEXT_UP,
-    NEXT_DOWN,
-    DONE,
+    JOINED,
+    TEAM,
+    NUMBERED,
     PLACED,
     AT_ROOT,
+    FINISHED,
     TOLD,
-) = range(0, 144, 16)
+) = range(0, 160, 16)
 CHUNK, NO_CHUNK = 1, 2
+#: Whoever joins as that many or more comes too late.
+LATE = 1 << 20
+#: Looks at who has joined before the team is closed: some hundredths of a millisecond where others
+#: stood by and have encoded cells, and a third of one where they had to wake up.
+TURNS_BESIDE, TURNS_AWAKE = 500, 6000
+#: Threads of a team at most.
+MOST_THREADS = 16
+#: What a task costs beside its work, and panels of rows that its weights cost as much as.
+TASK_WORK, PANELS_OF_WEIGHTS = 1000, 1
 
 
 @kernel
@@ -112,14 +125,17 @@ def begin_chunk(shared):
 
 @kernel
 def take_part(
-    leads, cells, model, data, row, n_panels, lost, log_likelihood, bound, learning, shared, own
+    leads, n_threads, cells, model, data, row, n_panels, lost, log_likelihood, bound, learning,
+    shared, own,
 ):  # fmt: skip
-    """Compute rows from ``row`` with others, whoever comes; False if row by row is no more work.
+    """Compute rows from ``row`` with others; False if row by row is no more work.
 
     Parameters
     ----------
     leads : bool
         One thread does, which returns when all is done, and comes when the model is there.
+    n_threads : int
+        How many are expected; it is for the one that leads, which does not wait long for them.
     cells : tuple or None
         Rows that are to be encoded: kind and address of the array, rows, columns. The kind is a
         place in ``rows.READ``, or -1 if the codes are there, as they are without it.
@@ -143,75 +159,103 @@ def take_part(
         team,
     ) = shared
     told = pointer(team)
-    n_scopes = scopes.shape[0]
+    n_scopes, n_active = scopes.shape[0], active.size
     numbered, up = offset(told, TOLD), offset(told, TOLD + n_scopes)
     down = offset(told, TOLD + 2 * n_scopes)
     codes, _, stride = data
     n = n_panels * PANEL
     keys, table = own[2], own[3]
-    works = leads or shared[5][3]
+    me = np.int64(0)
+    if not leads:
+        me = add(offset(told, JOINED), 1) if shared[5][3] else np.int64(LATE)
     if cells is not None:
-        kind = cells[0]
-        while works and kind >= 0:
-            i = add(offset(told, NEXT_BLOCK), 1) - 1
-            if i >= blocks.shape[0]:
-                break
-            _encode(i, cells, codes, stride, blocks, columns, own[4])
-            add(offset(told, ENCODED), 1)
-        if works and kind >= 0:
-            _wait_for(offset(told, ENCODED), blocks.shape[0])
-    while works:
-        i = add(offset(told, NEXT_NUMBER), 1) - 1
-        if i >= active.size:
-            break
-        s = active[i]
-        for p in range(scopes[s, PART], scopes[s, PART_END]):
-            if scopes[parts[p], WORK] > 0:
-                _wait(offset(numbered, parts[p]))
-        number_scope(s, scopes, parts, codes, row, stride, n, numbers, places, keys, table)
-        add(offset(numbered, s), 1)
+        if cells[0] >= 0 and me < LATE:
+            front = 0
+            while add(offset(told, NEXT_BLOCK), 1) <= blocks.shape[0]:
+                i = front
+                if me > 0:
+                    i = blocks.shape[0] - add(offset(told, FROM_BEHIND), 1)
+                front += 1
+                _encode(i, cells, codes, stride, blocks, columns, own[4])
+                add(offset(told, ENCODED), 1)
+            if leads:
+                _wait_for(offset(told, ENCODED), blocks.shape[0])
     if leads:
-        for i in range(active.size):
-            _wait(offset(numbered, active[i]))
-        pays = _place(scopes, below, active, n, places, tasks, buffers, shared[5])
+        turns = TURNS_AWAKE
+        if cells is not None:
+            if cells[0] >= 0:
+                turns = TURNS_BESIDE
+        while turns > 0 and peek(offset(told, JOINED)) < n_threads - 1:
+            pause()
+            turns -= 1
+        n_team = add(offset(told, JOINED), LATE) - LATE + 1
+        add(offset(told, TEAM), n_team)
+    else:
+        while me < LATE and peek(offset(told, TEAM)) == 0:
+            if peek(offset(told, PLACED)) != 0:
+                return False  # the one that leads will not come
+            pause()
+        n_team = peek(offset(told, TEAM))
+    if me < LATE:
+        # What needs others comes last.
+        for patient in range(2):
+            for i in range(me * n_active // n_team, (me + 1) * n_active // n_team):
+                s = active[i]
+                done = peek(offset(numbered, i)) != 0
+                if not done and _are_numbered(s, patient, scopes, parts, numbered):
+                    number_scope(
+                        s, scopes, parts, codes, row, stride, n, numbers, places, keys, table
+                    )  # fmt: skip
+                    add(offset(numbered, i), 1)
+        add(offset(told, NUMBERED), 1)
+    if leads:
+        _wait_for(offset(told, NUMBERED), n_team)
+        pays = _place(scopes, below, active, n, n_team, places, tasks, buffers, shared[5])
         add(offset(told, PLACED), CHUNK if pays else NO_CHUNK)
     _wait(offset(told, PLACED))
     if peek(offset(told, PLACED)) != CHUNK:
         return False
-    if not works:
+    if me >= LATE:
         return True
-    n_tasks = tasks[0]
-    while True:
-        i = add(offset(told, NEXT_UP), 1)
-        if i > n_tasks:
-            break
+    # Large scopes lie above all others: these come first on the way up, and last on that down.
+    first, large, last = tasks[2 * me], tasks[2 * me + 1], tasks[2 * me + 2]
+    for patient in range(2):
+        for i in range(first, large):
+            s = tasks[i] // 2
+            done = peek(offset(up, scopes[s, POSITION])) != 0
+            if not done and _are_up(s, patient, scopes, below, up, places):
+                _values_up(s, 0, model, data, row, lost, learning, shared, own)
+                add(offset(up, scopes[s, POSITION]), 1)
+    for i in range(large, last):
         s, half = tasks[i] // 2, tasks[i] % 2
-        for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
-            _wait_for_halves(up, below[m], scopes, places)
+        _are_up(s, 1, scopes, below, up, places)
         _values_up(s, half, model, data, row, lost, learning, shared, own)
-        add(offset(up, s), 1)
-    last = n_scopes - 1
+        add(offset(up, scopes[s, POSITION]), 1)
     if leads:
-        _wait_for_halves(up, last, scopes, places)
+        _is_done(up, n_scopes - 1, 1, scopes, places)
         _tell_rows(row, n, log_likelihood, bound, shared)
         if learning is not None:
             _flow_of_rows(row, n, learning[0], shared)
             add(offset(told, AT_ROOT), 1)
     if learning is not None:
         _wait(offset(told, AT_ROOT))
-        while True:
-            i = add(offset(told, NEXT_DOWN), 1) - 1
-            if i >= n_tasks:
-                break
-            s, half = tasks[n_tasks - i] // 2, tasks[n_tasks - i] % 2
+        for back in range(last - large):
+            s, half = tasks[last - 1 - back] // 2, tasks[last - 1 - back] % 2
             if scopes[s, ABOVE] >= 0:
-                _wait_for_halves(down, scopes[s, ABOVE], scopes, places)
+                _is_done(down, scopes[s, ABOVE], 1, scopes, places)
             _flows_down(s, half, model, data, row, learning, shared, own)
-            if add(offset(down, s), 1) == 2 and learning[5]:
+            if add(offset(down, scopes[s, POSITION]), 1) == 2 and learning[5]:
                 _add_halves(s, learning, shared)
-            add(offset(told, DONE), 1)
+        for patient in range(2):
+            for back in range(large - first):
+                s = tasks[large - 1 - back] // 2
+                done, above = peek(offset(down, scopes[s, POSITION])) != 0, scopes[s, ABOVE]
+                if not done and (above < 0 or _is_done(down, above, patient, scopes, places)):
+                    _flows_down(s, 0, model, data, row, learning, shared, own)
+                    add(offset(down, scopes[s, POSITION]), 1)
+        add(offset(told, FINISHED), 1)
         if leads:
-            _wait_for(offset(told, DONE), n_tasks)
+            _wait_for(offset(told, FINISHED), n_team)
     return True
 
 
@@ -245,18 +289,44 @@ def _wait(flag):
 
 
 @kernel
-def _wait_for_halves(done, s, scopes, places):
-    if scopes[s, WORK] > 0:
-        halved = places[s, CUT] != places[s, PANELS]
-        _wait_for(offset(done, s), 1 + halved)
+def _are_numbered(s, patient, scopes, parts, numbered):
+    """Whether the parts of a scope are; for the patient they will be."""
+    for p in range(scopes[s, PART], scopes[s, PART_END]):
+        if scopes[parts[p], WORK] > 0:
+            flag = offset(numbered, scopes[parts[p], POSITION])
+            if patient == 0 and peek(flag) == 0:
+                return False
+            _wait(flag)
+    return True
 
 
 @kernel
-def _place(scopes, below, active, n, places, tasks, buffers, down):
-    """Say where the rows of every scope lie, and list the tasks; whether it pays."""
+def _are_up(s, patient, scopes, below, up, places):
+    """Whether values of all scopes below one are there; for the patient they will be."""
+    for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
+        if not _is_done(up, below[m], patient, scopes, places):
+            return False
+    return True
+
+
+@kernel
+def _is_done(done, s, patient, scopes, places):
+    """Whether a scope is, with both halves; for the patient it will be."""
+    if scopes[s, WORK] > 0:
+        flag = offset(done, scopes[s, POSITION])
+        halved = places[s, CUT] != places[s, PANELS]
+        if patient == 0 and peek(flag) < 1 + halved:
+            return False
+        _wait_for(flag, 1 + halved)
+    return True
+
+
+@kernel
+def _place(scopes, below, active, n, n_team, places, tasks, buffers, down):
+    """Say where the rows of every scope lie, and list the tasks of all threads; whether it pays."""
     never_inline()
     values, scales, factors = buffers
-    n_values = n_scales = n_factors = n_slots = n_tasks = 0
+    n_values = n_scales = n_factors = n_slots = 0
     work = full = 0
     for i in range(active.size):
         s = active[i]
@@ -270,6 +340,7 @@ def _place(scopes, below, active, n, places, tasks, buffers, down):
         if halved:
             for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
                 places[below[m], TWOFOLD] = 1
+    whole = 0
     for i in range(active.size):
         s = active[i]
         rows = places[s, PANELS] * PANEL
@@ -280,13 +351,46 @@ def _place(scopes, below, active, n, places, tasks, buffers, down):
         n_factors += scopes[s, FACTORS] * rows
         n_slots += scopes[s, SLOTS] * rows * (1 + places[s, TWOFOLD])
         work += scopes[s, WORK] * rows
-        for half in range(1 if places[s, CUT] == places[s, PANELS] else 2):
-            n_tasks += 1
-            tasks[n_tasks] = 2 * s + half
-    tasks[0] = n_tasks
+        if places[s, CUT] == places[s, PANELS]:
+            whole += _cost(s, scopes, places)
+    _list_tasks(scopes, active, whole, n_team, places, tasks)
     fits = n_values <= values.size and n_scales <= scales[0].size and n_factors <= _size(factors)
     _, slots, most, _ = down
     return fits and n_slots <= slots.size and work <= most * full * n
+
+
+@kernel
+def _cost(s, scopes, places):
+    return scopes[s, WORK] * (places[s, PANELS] + PANELS_OF_WEIGHTS) + TASK_WORK
+
+
+@kernel
+def _list_tasks(scopes, active, whole, n_team, places, tasks):
+    """Tasks of every thread: scopes that lie side by side, then halves of large ones.
+
+    Where those of thread t begin stands at 2t, where its large ones do behind it.
+    """
+    end = 2 * MOST_THREADS + 1
+    pairs = max(1, n_team // 2)
+    for t in range(n_team):
+        tasks[2 * t] = end
+        before = 0
+        for i in range(active.size):
+            s = active[i]
+            if places[s, CUT] == places[s, PANELS]:
+                if before * n_team // max(1, whole) == t:
+                    tasks[end] = 2 * s
+                    end += 1
+                before += _cost(s, scopes, places)
+        tasks[2 * t + 1] = end
+        for i in range(active.size):
+            s = active[i]
+            if places[s, CUT] != places[s, PANELS]:
+                for half in range(2):
+                    if (half * pairs + i % pairs) % n_team == t:
+                        tasks[end] = 2 * s + half
+                        end += 1
+    tasks[2 * n_team] = end
 
 
 @kernel

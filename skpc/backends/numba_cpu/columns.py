@@ -51,7 +51,8 @@ PARENT, PARENT_ARG = range(2)
 # Columns of the scope table: its instructions, its parts (of the list of parts), its maps, its
 # runs of weights, and the one scope that reads it, or -1; the codes it reads if it is one finite
 # column, -1 otherwise, with their states, and whether it is another input; what of a row its
-# values, scales, factors and slots need; what a row of it costs.
+# values, scales, factors and slots need; what a row of it costs; its place among those that have
+# something to do.
 (
     FIRST,
     LAST,
@@ -70,8 +71,9 @@ PARENT, PARENT_ARG = range(2)
     FACTORS,
     SLOTS,
     WORK,
-) = range(17)
-N_SCOPE_COLUMNS = 17
+    POSITION,
+) = range(18)
+N_SCOPE_COLUMNS = 18
 # Columns of the places of a scope in a chunk of rows: how many rows it has, panels of them, and
 # panels of their first half (all, if they are not halved); where values, scales, factors and
 # slots begin; whether both halves of the scope above send it flows, which have slots each.

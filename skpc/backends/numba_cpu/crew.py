@@ -248,7 +248,8 @@ class Crew:
                 helper.call((model, X))
             if X is not None:
                 prepare()
-            write_job(self._jobs[0], False, leads, *size, mine, *where, cells)
+            n_members = 1 + len(helpers)
+            write_job(self._jobs[0], False, leads, *size, mine, *where, cells, n_members)
             self._own(_GO)
         except BaseException:
             if team is not None:

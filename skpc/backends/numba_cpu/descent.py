@@ -27,6 +27,7 @@ from .columns import (
     WEIGHTS,
 )
 from .kernel_cache import entry_kernel, kernel
+from .runs import put, take
 from .simd import (
     LANES,
     load,
@@ -39,11 +40,7 @@ from .simd import (
     vfill,
     vfma,
     vlike,
-    vload,
-    vload_some,
     vmul,
-    vstore,
-    vstore_some,
     vsum,
 )
 
@@ -259,27 +256,11 @@ def _visit(v, vectors, args, message, learns, step, evidence, arrays, reached, s
 
 
 @kernel
-def _take(source, i, n):
-    """LANES numbers, of which the first n are there; zeros for the others."""
-    if n < LANES:
-        return vload_some(source, i, n)
-    return vload(source, i)
-
-
-@kernel
-def _put(target, i, numbers, n):
-    if n < LANES:
-        vstore_some(target, i, numbers, n)
-    else:
-        vstore(target, i, numbers)
-
-
-@kernel
 def _edge_sums(sums, n_lanes, n_weights, i, n):
     """Derivatives of all lanes together."""
-    total = vdouble(_take(sums, i, n))
+    total = vdouble(take(sums, i, n))
     for at in range(i + n_weights, i + n_lanes * n_weights, n_weights):
-        total = vadd(total, vdouble(_take(sums, at, n)))
+        total = vadd(total, vdouble(take(sums, at, n)))
     return total
 
 
@@ -289,7 +270,7 @@ def _flow(old, sums, n_lanes, n_weights, start, width, scale, more):
     total = vfill(old, 0)
     for k in range(0, width, LANES):
         i, n = start + k, width - k
-        total = vfma(_edge_sums(sums, n_lanes, n_weights, i, n), _take(old, i, n), total)
+        total = vfma(_edge_sums(sums, n_lanes, n_weights, i, n), take(old, i, n), total)
     return vsum(total) * scale + width * more
 
 
@@ -304,10 +285,10 @@ def _mix(old, sums, n_lanes, n_weights, start, width, keep, learn, more, out):
     for k in range(0, width, LANES):
         i, n = start + k, width - k
         mixed = vfma(b, _edge_sums(sums, n_lanes, n_weights, i, n), a)
-        mixed = vfma(mixed, _take(old, i, n), c)
+        mixed = vfma(mixed, take(old, i, n), c)
         for at in range(i, i + n_lanes * n_weights, n_weights):
-            _put(sums, at, nothing, n)
-        _put(out, i, mixed, n)
+            put(sums, at, nothing, n)
+        put(out, i, mixed, n)
         total = vadd(total, mixed)
     # Behind the last weight stands what is added to each.
     return vsum(total) - (-width % LANES) * more
@@ -319,9 +300,9 @@ def _write(source, start, width, factor, out, kernels_read):
     many = vfill(source, factor)
     for k in range(0, width, LANES):
         i, n = start + k, width - k
-        weights = vmul(_take(source, i, n), many)
-        _put(out, i, weights, n)
-        _put(kernels_read, i, vlike(kernels_read, weights), n)
+        weights = vmul(take(source, i, n), many)
+        put(out, i, weights, n)
+        put(kernels_read, i, vlike(kernels_read, weights), n)
 
 
 @kernel
@@ -330,13 +311,13 @@ def _send(weights, start, width, above, told, here):
     many = vfill(told, above)
     for k in range(0, width, LANES):
         n = width - k
-        sent = vmul(_take(weights, start + k, n), many)
-        _put(told, here + k, vadd(_take(told, here + k, n), sent), n)
+        sent = vmul(take(weights, start + k, n), many)
+        put(told, here + k, vadd(take(told, here + k, n), sent), n)
 
 
 @kernel
 def _sum(weights, start, width):
     total = vfill(weights, 0)
     for k in range(0, width, LANES):
-        total = vadd(total, _take(weights, start + k, width - k))
+        total = vadd(total, take(weights, start + k, width - k))
     return vsum(total)

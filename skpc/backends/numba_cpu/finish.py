@@ -52,7 +52,7 @@ def finish(n, lost_share, of_rows, unit, edges, leaf_out, step, result, here, st
     weights, chances, rows, leaves = places
     more_rows, more_states = smoothing
     packed_weights, table, log2_scale, by_state, values = packed
-    sums, reach, messages, team, edge, used, tops = scratch
+    sums, reach, messages, team, ratios, used, tops = scratch
     there = 1 - here
     log_likelihood, learnt, n_damaged = add_rows(*of_rows, n, lost_share)
     if n_damaged > 0 or not learnt > 0:
@@ -60,7 +60,7 @@ def finish(n, lost_share, of_rows, unit, edges, leaf_out, step, result, here, st
     scale = unit / learnt
     if not np.isfinite(add_lanes(leaf_out, None, scale, 0, sums.size, sums)):
         return DAMAGED
-    unpack_tables(layout, weights[here], by_state, values, sums, scale, edges, edge, used)
+    unpack_tables(layout, weights[here], by_state, values, sums, scale, edges, ratios, used)
     rows[there] = 0.0
     leaves[there] = 0.0
     whole_step = step[0], step[1], step[2], scale, smallest

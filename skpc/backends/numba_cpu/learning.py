@@ -512,7 +512,8 @@ class Learner:
         def member(i: int, shared: Any, space: Workspace) -> None:
             job = np.empty(ENDS + layout.n_lanes + 1, dtype=np.int64)
             where = (ends[i], ends[i + 1]), model.addresses, layout.ends
-            write_job(job, False, FOLLOWS if i else LEADS, data[2], self._tile_panels, *where)
+            way = FOLLOWS if i else LEADS
+            write_job(job, False, way, data[2], self._tile_panels, *where, n_threads=n_threads)
             learn = self._prepared(bench, data, of_rows, space, shared, accumulators, job)
             room.chores.wait(partial(learn, room.chores.left))
 
@@ -572,7 +573,7 @@ class Learner:
             leaves,
             passed.unit,
             passed.edges,
-            np.empty(most_units),
+            np.empty(most_states + 1),
             np.empty(most_states * most_units),
         )
         self._read_leaves(parts, total.leaves)

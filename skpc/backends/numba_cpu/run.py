@@ -74,7 +74,7 @@ class Run:
             (
                 np.zeros(n_leaf_out),
                 *stepper.new_scratch(),
-                np.zeros(most_units),
+                np.zeros(most_states + 1),
                 np.zeros(most_states * most_units),
                 np.zeros(most_states),
             ),

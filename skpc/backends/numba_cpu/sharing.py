@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...circuit import Program
-from .chunks import TOLD
+from .chunks import MOST_THREADS, TOLD
 from .columns import (
     ARG,
     ARG_END,
@@ -16,14 +16,19 @@ from .columns import (
     COLUMNS,
     DATA,
     FIRST,
+    FIRST_MAP,
     HEIGHT,
     INPUT,
     KRONECKER,
     LAST,
+    LAST_MAP,
     MIXING,
     N_DISTINCT,
     N_PLACE_COLUMNS,
     OP,
+    PART,
+    PART_END,
+    POSITION,
     RUN,
     RUN_END,
     SKIP,
@@ -159,7 +164,27 @@ class Sharing:
 
     @cached_property
     def _active(self) -> np.ndarray:
-        return np.flatnonzero(self._scopes[:, WORK] > 0)
+        """Scopes with something to do, subtree by subtree, those below before those above."""
+        order = [s for s in self._subtrees() if self._scopes[s, WORK] > 0]
+        self._scopes[order, POSITION] = np.arange(len(order))
+        return np.array(order, dtype=np.int64)
+
+    def _subtrees(self) -> list[int]:
+        below: list[list[int]] = [[] for _ in self._scopes]
+        for s, scope in enumerate(self._scopes):
+            parts = self._parts[scope[PART] : scope[PART_END]].tolist()
+            read = self._below[scope[FIRST_MAP] : scope[LAST_MAP]].tolist()
+            below[s] = sorted({*parts, *read})
+        found: dict[int, None] = {}
+        waiting = [len(below) - 1]
+        while waiting:
+            s = waiting[-1]
+            missing = [t for t in below[s] if t not in found]
+            if missing:
+                waiting.append(missing[-1])
+            else:
+                found[waiting.pop()] = None
+        return list(found)
 
     def space(self) -> Any:
         """Arrays for the threads at work on one chunk, and all else that the kernels need."""
@@ -169,6 +194,7 @@ class Sharing:
             int((most * n + PANEL) * max(1, size)) for size in plan.sizes.sum(axis=0)
         )
         n_scopes, n_maps = len(self._scopes), len(self._below)
+        active = self._active
 
         def empty(size: int) -> np.ndarray:
             return np.zeros(size, dtype=dtype)
@@ -188,12 +214,12 @@ class Sharing:
                 self._scopes,
                 self._parts,
                 self._below,
-                self._active,
+                active,
                 self._runs,
                 *self._blocks,
             ),
             (*np.zeros((2, n_scopes, step), dtype=np.int32), mapped),
-            (places, np.zeros(2 * n_scopes + 1, dtype=np.int64)),
+            (places, np.zeros(2 * MOST_THREADS + 1 + 2 * n_scopes, dtype=np.int64)),
             (
                 empty(values),
                 (empty(scales), np.zeros(scales), empty(scales), empty(scales)),

@@ -19,6 +19,7 @@ from ...circuit import Program
 from .columns import LOG_SCALE
 from .kernel_cache import entry_kernel, kernel
 from .plan import Plan
+from .runs import put, take
 from .simd import (
     LANES,
     load,
@@ -27,6 +28,7 @@ from .simd import (
     store,
     vadd,
     vdiv,
+    vdouble,
     vfill,
     vfma,
     vlike,
@@ -211,29 +213,21 @@ def _pack_sum(share, height, width, n_states, chance, n_units, values, out, log2
 @kernel
 def _dot(left, a, right, b, n):
     total = vfill(left, 0)
-    whole = n - n % LANES
-    for i in range(0, whole, LANES):
-        total = vfma(vload(left, a + i), vload(right, b + i), total)
-    rest = vsum(total)
-    for i in range(whole, n):
-        rest += load(left, a + i) * load(right, b + i)
-    return rest
+    for k in range(0, n, LANES):
+        total = vfma(take(left, a + k, n - k), take(right, b + k, n - k), total)
+    return vsum(total)
 
 
 @kernel
 def _sum(source, a, n):
     total = vfill(source, 0)
-    whole = n - n % LANES
-    for i in range(0, whole, LANES):
-        total = vadd(total, vload(source, a + i))
-    rest = vsum(total)
-    for i in range(whole, n):
-        rest += load(source, a + i)
-    return rest
+    for k in range(0, n, LANES):
+        total = vadd(total, take(source, a + k, n - k))
+    return vsum(total)
 
 
 @entry_kernel
-def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, edge, used):
+def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, ratios, used):
     """Turn what merged sums counted into flows of leaves by state, and derivatives by weights.
 
     Parameters
@@ -246,8 +240,8 @@ def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, edge, 
         The derivatives are in units of that weight.
     edges : ndarray of shape (n_lanes, n_weights)
         To its first lane they are added.
-    edge, used : ndarray
-        Scratch for the most units, and for them in most states.
+    ratios, used : ndarray
+        Scratch for the most states and one more, and for the most units in most states.
     """
     families, groups, _, places, _ = layout
     share, chance, value, flow = (
@@ -256,7 +250,7 @@ def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, edge, 
         pointer(values),
         pointer(leaves),
     )
-    flow, slope, here, sent = pointer(leaves), pointer(edges), pointer(edge), pointer(used)
+    flow, slope, ratio, sent = pointer(leaves), pointer(edges), pointer(ratios), pointer(used)
     for g in range(groups.shape[0]):
         f, states, height = groups[g, FAMILY], groups[g, GROUP_STATES], groups[g, HEIGHT]
         width, n_units = groups[g, WIDTH], families[f, UNITS]
@@ -267,7 +261,7 @@ def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, edge, 
             _unpack_sum(
                 offset(share, w), height, width, states, turned, n_units,
                 offset(value, groups[g, VALUES] + size), offset(flow, groups[g, COUNTED] + size),
-                unit, offset(slope, w), here, sent,
+                unit, offset(slope, w), ratio, sent,
             )  # fmt: skip
             out = families[f, OUT] + unit_start * states
             for k in range(width):
@@ -279,7 +273,7 @@ def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, edge, 
 
 @kernel
 def _unpack_sum(
-    share, height, width, n_states, chance, n_units, values, counted, unit, slope, here, sent
+    share, height, width, n_states, chance, n_units, values, counted, unit, slope, ratios, sent
 ):  # fmt: skip
     """Derivatives by the weights of a merged sum; ``sent`` gets leaf flows by state over theirs."""
     n_kept = n_states + 1
@@ -287,21 +281,21 @@ def _unpack_sum(
         store(sent, i, 0.0)
     for n in range(height):
         w, at = n * width, n * n_kept
-        ratio = 0.0
-        if load(values, at + n_states) > 0:
-            ratio = load(counted, at + n_states) / load(values, at + n_states)
-        for k in range(width):
-            store(here, k, ratio)
-        for s in range(n_states):
-            if load(values, at + s) > 0 and load(counted, at + s) != 0:
-                ratio = load(counted, at + s) / load(values, at + s)
-                for k in range(width):
-                    store(here, k, load(here, k) + ratio * load(chance, s * n_units + k))
-                for k in range(width):
-                    more = load(sent, s * width + k) + ratio * load(share, w + k)
-                    store(sent, s * width + k, more)
-        for k in range(width):
-            store(slope, w + k, load(slope, w + k) + load(here, k) / unit)
+        for s in range(n_kept):
+            value, count = load(values, at + s), load(counted, at + s)
+            store(ratios, s, count / value if value > 0 and count != 0 else 0.0)
+        for k in range(0, width, LANES):
+            rest = width - k
+            weights = take(share, w + k, rest)
+            slopes = vfill(share, load(ratios, n_states) / unit)
+            for s in range(n_states):
+                ratio = load(ratios, s)
+                chances = take(chance, s * n_units + k, rest)
+                slopes = vfma(vfill(share, ratio / unit), chances, slopes)
+                more = vfma(vfill(share, ratio), weights, take(sent, s * width + k, rest))
+                put(sent, s * width + k, more, rest)
+            slopes = vadd(vdouble(take(slope, w + k, rest)), slopes)
+            put(slope, w + k, vlike(slope, slopes), rest)
 
 
 @entry_kernel

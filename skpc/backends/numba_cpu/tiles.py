@@ -92,8 +92,8 @@ def score_tiles(
         if shared is not None:
             begin_chunk(shared)
             if take_part(
-                True, None, model, data, first * PANEL, length, lost, log_likelihood, bound, None,
-                shared, own,
+                True, 1, None, model, data, first * PANEL, length, lost, log_likelihood, bound,
+                None, shared, own,
             ):  # fmt: skip
                 continue
         n_tiles = count_tiles(length, tile_panels)
@@ -196,8 +196,8 @@ def _learn_job(tables, arrays, sums, shared, own, job):
             )
             cells = job[KIND], job[AT_CELLS], job[CELL_ROWS], job[CELL_COLUMNS]
             paid = take_part(
-                job[TOGETHER] == LEADS, cells, model, data, none, job[N_ROWS] // PANEL, lost,
-                log_likelihood, bound, learning, shared, own,
+                job[TOGETHER] == LEADS, job[N_THREADS], cells, model, data, none,
+                job[N_ROWS] // PANEL, lost, log_likelihood, bound, learning, shared, own,
             )  # fmt: skip
     for lane in range(job[FIRST], job[FIRST] if paid else job[LAST]):
         lane_edges = offset(pointer(edges), lane * edges.shape[1])
@@ -218,7 +218,7 @@ def _learn_job(tables, arrays, sums, shared, own, job):
                         row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves, not alone
                     )  # fmt: skip
                     if take_part(
-                        alone, cells, model, data, begun * PANEL, length, lost,
+                        alone, none + 1, cells, model, data, begun * PANEL, length, lost,
                         log_likelihood, bound, learning, shared, own,
                     ):  # fmt: skip
                         continue
@@ -263,11 +263,13 @@ def _learn_batches(tables, arrays, sums, shared, own, job, batches):
             came = NO_WEIGHT
             break
         begin_chunk(shared)
+        mine[N_THREADS] = 1
         for h in range(job[N_HELPERS]):
             calls[h] = mine
             calls[h, STAYS], calls[h, TOGETHER], calls[h, FIRST] = 1, FOLLOWS, mine[LAST]
             flag = pointer_at(told, flags[h])
             calls[h, CAME] = 1 if swap(flag, STANDING, CALLED) else 0
+            mine[N_THREADS] += calls[h, CAME]
         paid = _learn_job(tables, arrays, sums, shared, own, mine)
         for h in range(job[N_HELPERS]):
             if calls[h, CAME] != 0:
@@ -305,9 +307,10 @@ def _weigh(weight, all_alike, n, n_padded, sums, shares):
 STAYS, TOGETHER, N_ROWS, TILE_PANELS, FIRST, LAST = range(6)
 KIND, AT_CELLS, CELL_ROWS, CELL_COLUMNS = range(6, 10)
 AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS = range(10, 14)
-#: Of several batches: how many, with how many helpers, where their parameters lie; how many were
-#: learnt, and what came of the last (or whether a helper came).
-N_BATCHES, N_HELPERS, HERE, DONE, CAME, ENDS = range(14, 20)
+#: How many threads there are for a chunk. Of several batches: how many, with how many helpers,
+#: where their parameters lie; how many were learnt, and what came of the last (or whether a helper
+#: came).
+N_THREADS, N_BATCHES, N_HELPERS, HERE, DONE, CAME, ENDS = range(14, 21)
 #: For rows whose codes are there.
 NO_CELLS = (-1, 0, 0, 0)
 #: How a thread goes about rows of which parts are equal: with its own, chunk by chunk; first or
@@ -325,6 +328,7 @@ def write_job(
     addresses: list[int],
     ends: np.ndarray,
     cells: tuple[int, int, int, int] = NO_CELLS,
+    n_threads: int = 1,
 ) -> None:
     """Say what ``learn_tiles`` shall do.
 
@@ -346,8 +350,9 @@ def write_job(
     ends : ndarray of shape (n_lanes + 1,)
         First panel of every lane, and the end of the last.
     cells : tuple of int
+    n_threads : int
         See ``take_part``.
     """
-    job[:N_BATCHES] = (stays, together, n_rows, tile_panels, *lanes, *cells, *addresses)
-    job[N_BATCHES] = 0
+    job[:N_THREADS] = (stays, together, n_rows, tile_panels, *lanes, *cells, *addresses)
+    job[N_THREADS], job[N_BATCHES] = n_threads, 0
     job[ENDS : ENDS + len(ends)] = ends
