@@ -30,6 +30,7 @@ from .kernel_cache import entry_kernel, kernel
 from .runs import put, take
 from .simd import (
     LANES,
+    always_inline,
     load,
     never_inline,
     offset,
@@ -180,6 +181,7 @@ def _add_message(reader, at, n, vectors, args, message, reached, sent):
 @kernel
 def _run(kind, args, message, a, parts, part, c, m):
     """Of run c of the weights of unit m: where it begins, its length, and its message."""
+    always_inline()
     if kind == SUM:
         j = a + c * parts + part
         height, width = _arg(args, j, HEIGHT), _arg(args, j, COLUMNS)
@@ -214,6 +216,8 @@ def _visit(v, vectors, args, message, learns, step, evidence, arrays, reached, s
     finite = True
     for part in range(parts):
         for m in range(part * height, part * height + height):
+            likely_now, moves = load(above, m), False
+            x = y = more_each = inverse = 0.0
             if learns:
                 more_each = load(smooth, m)
                 x, y = keep * load(likely, m), learn
@@ -221,36 +225,32 @@ def _visit(v, vectors, args, message, learns, step, evidence, arrays, reached, s
                     flow = 0.0
                     for c in range(n_runs):
                         start, width, _ = _run(kind, args, message, a, parts, part, c, m)
-                        flow += _flow(old, sums, n_lanes, n_weights, start, width, scale, more_each)
+                        flow += _weigh(old, sums, n_lanes, n_weights, start, width, 0.0, scale)
+                        flow += width * more_each
                     x, y = (keep, learn / flow) if flow >= smallest else (1.0, 0.0)
                 total = 0.0
                 for c in range(n_runs):
                     start, width, _ = _run(kind, args, message, a, parts, part, c, m)
-                    total += _mix(
-                        old,
-                        sums,
-                        n_lanes,
-                        n_weights,
-                        start,
-                        width,
-                        x,
-                        y * scale,
-                        y * more_each,
-                        out,
-                    )
+                    total += _weigh(old, sums, n_lanes, n_weights, start, width, x, y * scale)
+                    total += width * y * more_each
                 finite &= total < np.inf
+                # A row without mass stays as it is.
+                moves = total >= smallest
+                inverse = 1.0 / total if moves else 0.0
             for c in range(n_runs):
                 start, width, here = _run(kind, args, message, a, parts, part, c, m)
-                if learns:
-                    # A row without mass stays as it is.
-                    if total >= smallest:
-                        _write(out, start, width, 1.0 / total, out, kernels_read)
-                    else:
-                        _write(old, start, width, 1.0, out, kernels_read)
-                _send(out, start, width, load(above, m), sent, here)
+                if moves:
+                    _mix(
+                        old, sums, n_lanes, n_weights, start, width, x, y * scale, y * more_each,
+                        inverse, out, kernels_read, likely_now, sent, here,
+                    )  # fmt: skip
+                else:
+                    if learns:
+                        _stay(old, sums, n_lanes, n_weights, start, width, out, kernels_read)
+                    _send(out, start, width, likely_now, sent, here)
                 if kind == KRONECKER:
                     here = load(message, a) + c
-                    together = load(above, m) * _sum(out, start, width)
+                    together = likely_now * _sum(out, start, width)
                     store(sent, here, load(sent, here) + together)
     return finite
 
@@ -258,6 +258,7 @@ def _visit(v, vectors, args, message, learns, step, evidence, arrays, reached, s
 @kernel
 def _edge_sums(sums, n_lanes, n_weights, i, n):
     """Derivatives of all lanes together."""
+    always_inline()
     total = vdouble(take(sums, i, n))
     for at in range(i + n_weights, i + n_lanes * n_weights, n_weights):
         total = vadd(total, vdouble(take(sums, at, n)))
@@ -265,54 +266,65 @@ def _edge_sums(sums, n_lanes, n_weights, i, n):
 
 
 @kernel
-def _flow(old, sums, n_lanes, n_weights, start, width, scale, more):
-    """Mean flow of a run of weights."""
-    total = vfill(old, 0)
-    for k in range(0, width, LANES):
-        i, n = start + k, width - k
-        total = vfma(_edge_sums(sums, n_lanes, n_weights, i, n), take(old, i, n), total)
-    return vsum(total) * scale + width * more
+def _clear(sums, n_lanes, n_weights, i, n):
+    always_inline()
+    nothing = vfill(sums, 0)
+    for at in range(i, i + n_lanes * n_weights, n_weights):
+        put(sums, at, nothing, n)
 
 
 @kernel
-def _mix(old, sums, n_lanes, n_weights, start, width, keep, learn, more, out):
-    """out = (keep + learn · derivative) · old + more for a run of weights; its sum.
-
-    Derivatives are cleared.
-    """
-    a, b, c, nothing = vfill(old, keep), vfill(old, learn), vfill(old, more), vfill(sums, 0)
-    total = vfill(old, 0)
+def _weigh(old, sums, n_lanes, n_weights, start, width, keep, learn):
+    """Sum of (keep + learn · derivative) · old for a run of weights."""
+    always_inline()
+    a, b, total = vfill(old, keep), vfill(old, learn), vfill(old, 0)
     for k in range(0, width, LANES):
         i, n = start + k, width - k
-        mixed = vfma(b, _edge_sums(sums, n_lanes, n_weights, i, n), a)
-        mixed = vfma(mixed, take(old, i, n), c)
-        for at in range(i, i + n_lanes * n_weights, n_weights):
-            put(sums, at, nothing, n)
-        put(out, i, mixed, n)
-        total = vadd(total, mixed)
-    # Behind the last weight stands what is added to each.
-    return vsum(total) - (-width % LANES) * more
+        share = vfma(b, _edge_sums(sums, n_lanes, n_weights, i, n), a)
+        total = vfma(share, take(old, i, n), total)
+    return vsum(total)
 
 
 @kernel
-def _write(source, start, width, factor, out, kernels_read):
-    """A run of weights times a factor, for solvers and for kernels."""
-    many = vfill(source, factor)
+def _mix(
+    old, sums, n_lanes, n_weights, start, width, keep, learn, more, inverse, out, kernels_read,
+    above, sent, here,
+):  # fmt: skip
+    """((keep + learn · derivative) · old + more) · inverse for a run of weights, for solvers and
+    for kernels; times ``above`` they are added to a message. Derivatives are cleared."""
+    always_inline()
+    a, b, c, d = vfill(old, keep), vfill(old, learn), vfill(old, more), vfill(old, inverse)
+    many = vfill(sent, above)
     for k in range(0, width, LANES):
         i, n = start + k, width - k
-        weights = vmul(take(source, i, n), many)
+        share = vfma(b, _edge_sums(sums, n_lanes, n_weights, i, n), a)
+        weights = vmul(vfma(share, take(old, i, n), c), d)
         put(out, i, weights, n)
         put(kernels_read, i, vlike(kernels_read, weights), n)
+        put(sent, here + k, vfma(weights, many, take(sent, here + k, n)), n)
+        _clear(sums, n_lanes, n_weights, i, n)
 
 
 @kernel
-def _send(weights, start, width, above, told, here):
+def _stay(old, sums, n_lanes, n_weights, start, width, out, kernels_read):
+    """Leave a run of weights as it was."""
+    for k in range(0, width, LANES):
+        i, n = start + k, width - k
+        weights = take(old, i, n)
+        put(out, i, weights, n)
+        put(kernels_read, i, vlike(kernels_read, weights), n)
+        _clear(sums, n_lanes, n_weights, i, n)
+
+
+@kernel
+def _send(weights, start, width, above, sent, here):
     """Add a run of weights times their unit's probability to a message."""
-    many = vfill(told, above)
+    always_inline()
+    many = vfill(sent, above)
     for k in range(0, width, LANES):
         n = width - k
-        sent = vmul(take(weights, start + k, n), many)
-        put(told, here + k, vadd(take(told, here + k, n), sent), n)
+        more = vfma(take(weights, start + k, n), many, take(sent, here + k, n))
+        put(sent, here + k, more, n)
 
 
 @kernel

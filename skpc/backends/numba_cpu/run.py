@@ -47,7 +47,7 @@ class Run:
         self.here = 0
         self.model: Packed = packer.empty()
         self._units = np.concatenate([[0], np.cumsum(program.family_units)])
-        most_states, most_units = packer.layout.widest
+        most_states, most_units, _ = packer.layout.widest
         kinds = []
         for leaf in plan.families:
             family = program.families[leaf.family]

@@ -523,3 +523,14 @@ def never_inline(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def always_inline(typingctx):
+    """Make the function that calls this a part of its callers: a call takes as long as its loop."""
+
+    def codegen(context, builder, sig, args):
+        builder.function.attributes.add("alwaysinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen

@@ -23,6 +23,7 @@ from .runs import put, take
 from .simd import (
     LANES,
     load,
+    never_inline,
     offset,
     pointer,
     store,
@@ -39,11 +40,11 @@ from .simd import (
 )
 
 # Columns of the table of finite families: units, states, where they begin among leaf statistics
-# and in the packed table, their inputs, and whether sums are merged with them.
-UNITS, STATES, OUT, PACKED, INPUT, INPUT_END, MERGED = range(7)
+# and in the packed table, and whether sums are merged with them.
+UNITS, STATES, OUT, PACKED, MERGED = range(5)
 # Columns of the table of groups of merged sums of one shape: family and its states, height, width,
-# number; where their counts, packed tables, scales and values begin, and their places.
-FAMILY, GROUP_STATES, HEIGHT, WIDTH, N_SUMS, COUNTED, TABLE, SCALE, VALUES, PLACE = range(10)
+# number; where their counts, packed tables, scales and values begin.
+FAMILY, GROUP_STATES, HEIGHT, WIDTH, N_SUMS, COUNTED, TABLE, SCALE, VALUES = range(9)
 
 
 class TableLayout(NamedTuple):
@@ -53,12 +54,15 @@ class TableLayout(NamedTuple):
     ----------
     families, groups : ndarray of shape (n, columns)
         See above.
-    inputs : ndarray of shape (n_inputs, 3)
-        First unit and end of every input in its family, and from where its scales are written.
-    places : ndarray of shape (n_merged, 2)
-        First weight of every merged sum, first unit of its leaf in the family.
-    widest : ndarray of shape (2,)
-        Most states and most units that one of them has.
+    inputs : ndarray of shape (n_inputs, 4)
+        First unit and end of every input in its family, from where its scales are written, and the
+        row of the family.
+    places : ndarray of shape (n_merged, 4)
+        First weight of every merged sum, first unit of its leaf in the family; the row of its
+        group, and its place there.
+    widest : ndarray of shape (3,)
+        Most states and most units that one of them has; 1 if no two merged sums have a leaf in
+        common.
     """
 
     families: np.ndarray
@@ -86,25 +90,34 @@ def lay_out_tables(program: Program, plan: Plan) -> TableLayout:
         n_units = program.family_units[f]
         vectors = np.flatnonzero(program.family == f)
         starts, first = np.unique(program.unit_start[vectors], return_index=True)
+        ends = np.append(starts[1:], n_units)
         scales = plan.instructions[vectors[first], LOG_SCALE]
-        begin = len(inputs)
-        inputs += zip(starts.tolist(), [*starts[1:].tolist(), n_units], scales.tolist())
-        here = leaf.out_start, leaf.packed_start, begin, len(inputs), f in merged
-        families.append((n_units, leaf.n_terms, *here))
+        inputs += [(*each, row_of[f]) for each in np.column_stack([starts, ends, scales]).tolist()]
+        families.append((n_units, leaf.n_terms, leaf.out_start, leaf.packed_start, f in merged))
     n_values = 0
     for group in plan.merged:
         shape = group.height, group.width, len(group.sums)
-        at = group.out_start, group.packed_start, group.scale_start, n_values, len(places)
+        at = group.out_start, group.packed_start, group.scale_start, n_values
+        starts = zip(group.weight_starts.tolist(), group.unit_starts.tolist())
+        places += [(*start, len(groups), i) for i, start in enumerate(starts)]
         groups.append((row_of[group.family], group.states, *shape, *at))
-        places += zip(group.weight_starts.tolist(), group.unit_starts.tolist())
         n_values += len(group.sums) * group.height * (group.states + 1)
-    most = max((f[STATES] for f in families), default=0), max((g[WIDTH] for g in groups), default=0)
+    leaves = [(groups[g][FAMILY], unit) for _, unit, g, _ in places]
+    most = (
+        max((f[STATES] for f in families), default=0),
+        max((g[WIDTH] for g in groups), default=0),
+        len(set(leaves)) == len(leaves),
+    )
 
     def table(rows: list, n_columns: int) -> np.ndarray:
         return np.array(rows, dtype=np.int64).reshape(-1, n_columns)
 
     return TableLayout(
-        table(families, 7), table(groups, 10), table(inputs, 3), table(places, 2), np.array(most)
+        table(families, 5),
+        table(groups, 9),
+        table(inputs, 4),
+        table(places, 4),
+        np.array(most, dtype=np.int64),
     )
 
 
@@ -129,33 +142,48 @@ def pack_tables(layout, weights, chances, by_state, values, tops, table, log2_sc
     table, log2_scale : ndarray
         Get what the kernels read.
     """
-    families, groups, inputs, places, _ = layout
+    inputs, places = layout[2], layout[3]
+    pack_inputs(0, inputs.shape[0], layout, chances, by_state, tops, table, log2_scale)
+    pack_sums(0, places.shape[0], layout, weights, by_state, values, table, log2_scale)
+
+
+@kernel
+def pack_inputs(first, last, layout, chances, by_state, tops, table, log2_scale):
+    """Those of some inputs, and their probabilities by state."""
+    never_inline()
+    families, _, inputs, _, _ = layout
     chance, turned, out = pointer(chances), pointer(by_state), pointer(table)
     top, scale = pointer(tops), pointer(log2_scale)
-    for f in range(families.shape[0]):
-        states, at = families[f, STATES], families[f, OUT]
-        for i in range(families[f, INPUT], families[f, INPUT_END]):
-            _pack_input(
-                inputs[i, 0], inputs[i, 1], states, offset(chance, at), top,
-                offset(out, families[f, PACKED]), offset(scale, inputs[i, 2]),
-            )  # fmt: skip
+    for i in range(first, last):
+        begin, end, f = inputs[i, 0], inputs[i, 1], inputs[i, 3]
+        states, at, n_units = families[f, STATES], families[f, OUT], families[f, UNITS]
+        _pack_input(
+            begin, end, states, offset(chance, at), top, offset(out, families[f, PACKED]),
+            offset(scale, inputs[i, 2]),
+        )  # fmt: skip
         if families[f, MERGED] != 0:
-            n_units = families[f, UNITS]
-            for u in range(n_units):
+            for u in range(begin, end):
                 for s in range(states):
                     store(turned, at + s * n_units + u, load(chance, at + u * states + s))
-    share, value = pointer(weights), pointer(values)
-    for g in range(groups.shape[0]):
+
+
+@kernel
+def pack_sums(first, last, layout, weights, by_state, values, table, log2_scale):
+    """Those of some merged sums, when the inputs below them are packed."""
+    never_inline()
+    families, groups, _, places, _ = layout
+    share, turned, value = pointer(weights), pointer(by_state), pointer(values)
+    out, scale = pointer(table), pointer(log2_scale)
+    for p in range(first, last):
+        g, i = places[p, 2], places[p, 3]
         f, states, height = groups[g, FAMILY], groups[g, GROUP_STATES], groups[g, HEIGHT]
-        for i in range(groups[g, N_SUMS]):
-            place, size = groups[g, PLACE] + i, i * height
-            _pack_sum(
-                offset(share, places[place, 0]), height, groups[g, WIDTH], states,
-                offset(turned, families[f, OUT] + places[place, 1]), families[f, UNITS],
-                offset(value, groups[g, VALUES] + size * (states + 1)),
-                offset(out, groups[g, TABLE] + size * (states + 2)),
-                offset(scale, groups[g, SCALE] + i * (states + 2)),
-            )  # fmt: skip
+        _pack_sum(
+            offset(share, places[p, 0]), height, groups[g, WIDTH], states,
+            offset(turned, families[f, OUT] + places[p, 1]), families[f, UNITS],
+            offset(value, groups[g, VALUES] + i * height * (states + 1)),
+            offset(out, groups[g, TABLE] + i * height * (states + 2)),
+            offset(scale, groups[g, SCALE] + i * (states + 2)),
+        )  # fmt: skip
 
 
 @kernel
@@ -243,32 +271,37 @@ def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, ratios
     ratios, used : ndarray
         Scratch for the most states and one more, and for the most units in most states.
     """
+    n_merged = layout[3].shape[0]
+    unpack_sums(
+        0, n_merged, layout, weights, by_state, values, leaves, unit, edges, ratios, used
+    )  # fmt: skip
+
+
+@kernel
+def unpack_sums(
+    first, last, layout, weights, by_state, values, leaves, unit, edges, ratios, used
+):  # fmt: skip
+    """What some of the merged sums counted."""
+    never_inline()
     families, groups, _, places, _ = layout
-    share, chance, value, flow = (
-        pointer(weights),
-        pointer(by_state),
-        pointer(values),
-        pointer(leaves),
-    )
+    share, chance, value = pointer(weights), pointer(by_state), pointer(values)
     flow, slope, ratio, sent = pointer(leaves), pointer(edges), pointer(ratios), pointer(used)
-    for g in range(groups.shape[0]):
+    for p in range(first, last):
+        w, unit_start, g, i = places[p, 0], places[p, 1], places[p, 2], places[p, 3]
         f, states, height = groups[g, FAMILY], groups[g, GROUP_STATES], groups[g, HEIGHT]
-        width, n_units = groups[g, WIDTH], families[f, UNITS]
-        for i in range(groups[g, N_SUMS]):
-            place, size = groups[g, PLACE] + i, i * height * (states + 1)
-            w, unit_start = places[place, 0], places[place, 1]
-            turned = offset(chance, families[f, OUT] + unit_start)
-            _unpack_sum(
-                offset(share, w), height, width, states, turned, n_units,
-                offset(value, groups[g, VALUES] + size), offset(flow, groups[g, COUNTED] + size),
-                unit, offset(slope, w), ratio, sent,
-            )  # fmt: skip
-            out = families[f, OUT] + unit_start * states
-            for k in range(width):
-                for s in range(states):
-                    more = load(sent, s * width + k) * load(turned, s * n_units + k)
-                    at = out + k * states + s
-                    store(flow, at, load(flow, at) + more)
+        width, n_units, size = groups[g, WIDTH], families[f, UNITS], i * height * (states + 1)
+        turned = offset(chance, families[f, OUT] + unit_start)
+        _unpack_sum(
+            offset(share, w), height, width, states, turned, n_units,
+            offset(value, groups[g, VALUES] + size), offset(flow, groups[g, COUNTED] + size),
+            unit, offset(slope, w), ratio, sent,
+        )  # fmt: skip
+        out = families[f, OUT] + unit_start * states
+        for k in range(width):
+            for s in range(states):
+                more = load(sent, s * width + k) * load(turned, s * n_units + k)
+                at = out + k * states + s
+                store(flow, at, load(flow, at) + more)
 
 
 @kernel
