@@ -67,6 +67,7 @@ from .simd import (
     vload,
     vstore,
 )
+from .team import LATE, await_team, close_team, join_team, wait_for_number
 
 #: Panels from which on a scope's rows are halved.
 HALVED = 4
@@ -87,11 +88,6 @@ HALVED = 4
     TOLD,
 ) = range(0, 160, 16)
 CHUNK, NO_CHUNK = 1, 2
-#: Whoever joins as that many or more comes too late.
-LATE = 1 << 20
-#: Looks at who has joined before the team is closed: some hundredths of a millisecond where others
-#: stood by and have encoded cells, and a third of one where they had to wake up.
-TURNS_BESIDE, TURNS_AWAKE = 500, 6000
 #: Threads of a team at most.
 MOST_THREADS = 16
 #: What a task costs beside its work, and panels of rows that its weights cost as much as.
@@ -125,8 +121,8 @@ def begin_chunk(shared):
 
 @kernel
 def take_part(
-    leads, n_threads, cells, model, data, row, n_panels, lost, log_likelihood, bound, learning,
-    shared, own,
+    leads, n_threads, turns, cells, model, data, row, n_panels, lost, log_likelihood, bound,
+    learning, shared, own,
 ):  # fmt: skip
     """Compute rows from ``row`` with others; False if row by row is no more work.
 
@@ -134,8 +130,8 @@ def take_part(
     ----------
     leads : bool
         One thread does, which returns when all is done, and comes when the model is there.
-    n_threads : int
-        How many are expected; it is for the one that leads, which does not wait long for them.
+    n_threads, turns : int
+        How many are expected, and how often the one that leads looks whether they have come.
     cells : tuple or None
         Rows that are to be encoded: kind and address of the array, rows, columns. The kind is a
         place in ``rows.READ``, or -1 if the codes are there, as they are without it.
@@ -167,7 +163,7 @@ def take_part(
     keys, table = own[2], own[3]
     me = np.int64(0)
     if not leads:
-        me = add(offset(told, JOINED), 1) if shared[5][3] else np.int64(LATE)
+        me = join_team(offset(told, JOINED)) if shared[5][3] else np.int64(LATE)
     if cells is not None:
         if cells[0] >= 0 and me < LATE:
             front = 0
@@ -179,23 +175,15 @@ def take_part(
                 _encode(i, cells, codes, stride, blocks, columns, own[4])
                 add(offset(told, ENCODED), 1)
             if leads:
-                _wait_for(offset(told, ENCODED), blocks.shape[0])
+                wait_for_number(offset(told, ENCODED), blocks.shape[0])
     if leads:
-        turns = TURNS_AWAKE
-        if cells is not None:
-            if cells[0] >= 0:
-                turns = TURNS_BESIDE
-        while turns > 0 and peek(offset(told, JOINED)) < n_threads - 1:
-            pause()
-            turns -= 1
-        n_team = add(offset(told, JOINED), LATE) - LATE + 1
-        add(offset(told, TEAM), n_team)
+        n_team = close_team(offset(told, JOINED), offset(told, TEAM), n_threads, turns)
     else:
-        while me < LATE and peek(offset(told, TEAM)) == 0:
-            if peek(offset(told, PLACED)) != 0:
+        n_team = 1
+        if me < LATE:
+            n_team = await_team(offset(told, TEAM), offset(told, PLACED))
+            if n_team == 0:
                 return False  # the one that leads will not come
-            pause()
-        n_team = peek(offset(told, TEAM))
     if me < LATE:
         # What needs others comes last.
         for patient in range(2):
@@ -209,7 +197,7 @@ def take_part(
                     add(offset(numbered, i), 1)
         add(offset(told, NUMBERED), 1)
     if leads:
-        _wait_for(offset(told, NUMBERED), n_team)
+        wait_for_number(offset(told, NUMBERED), n_team)
         pays = _place(scopes, below, active, n, n_team, places, tasks, buffers, shared[5])
         add(offset(told, PLACED), CHUNK if pays else NO_CHUNK)
     _wait(offset(told, PLACED))
@@ -255,7 +243,7 @@ def take_part(
                     add(offset(down, scopes[s, POSITION]), 1)
         add(offset(told, FINISHED), 1)
         if leads:
-            _wait_for(offset(told, FINISHED), n_team)
+            wait_for_number(offset(told, FINISHED), n_team)
     return True
 
 
@@ -274,12 +262,6 @@ def _encode(i, cells, codes, stride, blocks, columns, like):
     else:
         number = pointer_at(pointer(like[1]), address)
         write_block(number, n, width, used, count, states, stride, out)
-
-
-@kernel
-def _wait_for(flag, least):
-    while peek(flag) < least:
-        pause()
 
 
 @kernel
@@ -317,7 +299,7 @@ def _is_done(done, s, patient, scopes, places):
         halved = places[s, CUT] != places[s, PANELS]
         if patient == 0 and peek(flag) < 1 + halved:
             return False
-        _wait_for(flag, 1 + halved)
+        wait_for_number(flag, 1 + halved)
     return True
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from .chunks import CHUNK, NO_CHUNK, PLACED
 from .finish import LEARNT
 from .handover import Helper
-from .lanes import cuts, most_panels
+from .lanes import WORK_OF_TURN, cuts, most_panels
 from .layout import Layout
 from .packing import Packed
 from .rows import READ, Data
@@ -35,35 +35,39 @@ from .tiles import (
 from .workspace import Bench
 
 _GO = np.zeros(1, dtype=np.int64)
-#: Batches with all threads, and then with one, before the faster way is taken; after how many the
-#: other is tried again; and how many back a mean reaches.
-WARM, TRY_EVERY, MEMORY = 4, 32, 6
+#: Calls with all threads, and then with one, before the faster way is taken (the first of each does
+#: not count: threads have to come, and caches to fill); after how many the other way is tried
+#: again; and how many back a mean reaches.
+WARM, TRY_EVERY, MEMORY = 4, 24, 3
 
 
 class Pace:
-    """Whether threads that stand by help: by the time of batches with them and without.
+    """Whether threads that stand by help: by the time of calls with them and without.
 
     On a machine that is busy otherwise they may get no core while they are waited for.
     """
 
     def __init__(self) -> None:
         self._n = 0
+        self._noted = {False: 0, True: 0}
         self._seconds = {False: 0.0, True: 0.0}
 
     def prefers_alone(self) -> bool:
-        """For the next batch: whichever was faster, and the other one now and then."""
+        """For the next call: whichever was faster, and the other one now and then."""
         self._n += 1
-        if self._n <= WARM:
-            return False
         if self._n <= 2 * WARM:
-            return True
-        alone = self._seconds[True] < self._seconds[False]
+            return self._n > WARM
+        alone = min(self._noted.values()) > 1 and self._seconds[True] < self._seconds[False]
         return not alone if self._n % TRY_EVERY == 0 else alone
 
     def note(self, alone: bool, seconds: float) -> None:
-        """What a row of a batch took."""
+        """What a row of a call took."""
+        self._noted[alone] += 1
         before = self._seconds[alone]
-        self._seconds[alone] = seconds if before == 0 else before + (seconds - before) / MEMORY
+        if self._noted[alone] == 2:
+            self._seconds[alone] = seconds
+        elif self._noted[alone] > 2:
+            self._seconds[alone] = before + (seconds - before) / MEMORY
 
 
 class Crew:
@@ -113,14 +117,14 @@ class Crew:
         self._plan = plan
         self._jobs = np.zeros((n_threads, ENDS + n_lanes + 1), dtype=np.int64)
         self._jobs[1:, STAYS] = 1  # threads read it before their first job
-        batches = None
+        shared_batches: tuple = ()
         if run is not None:
             self._batch_jobs = np.zeros((MOST_BATCHES, self._jobs.shape[1]), dtype=np.int64)
             self._flags = np.zeros(n_threads, dtype=np.int64)
             self._weights_at = np.zeros(MOST_BATCHES, dtype=np.int64)
-            batches = (
+            shared_batches = (
                 self._batch_jobs, self._jobs[1:], self._flags, self._weights_at, row_sums,
-                run.steps, run.results, run.arrays,
+                run.steps, run.results,
             )  # fmt: skip
         calls = []
         panels = most_panels(tile_panels)
@@ -128,6 +132,9 @@ class Crew:
         #: What the threads have in common while they compute a chunk of rows together.
         self._shared = spaces[0].shared
         for job, space in zip(self._jobs, spaces, strict=True):
+            batches = None
+            if run is not None:
+                batches = *shared_batches, run.own_space(), run.arrays
             call = partial(
                 learn_tiles,
                 bench.tables,
@@ -165,6 +172,9 @@ class Crew:
             floats.reshape(plan.n_data, n_padded)[:, n:] = 0
         return self._codes[: plan.n_codes * n_padded], floats, n_padded
 
+    def _turns(self, layout: Layout) -> int:
+        return layout.n_padded * self.edges.shape[1] // WORK_OF_TURN
+
     def learn_batches(
         self,
         layouts: list[Layout],
@@ -184,7 +194,8 @@ class Crew:
             job, lanes = self._batch_jobs[i], (0, layout.n_lanes)
             cells = READ.index(X.dtype), X.ctypes.data, *X.shape
             addresses, size = run.model.addresses, (layout.n_padded, self._tile_panels)
-            write_job(job, False, LEADS, *size, lanes, addresses, layout.ends, cells)
+            team = 1, self._turns(layout)
+            write_job(job, False, LEADS, *size, lanes, addresses, layout.ends, cells, *team)
             self._weights_at[i] = 0 if weight is None else weight.ctypes.data
         job = self._jobs[0]
         job[N_BATCHES], job[N_HELPERS], job[HERE] = len(batches), n_helpers, run.here
@@ -248,8 +259,8 @@ class Crew:
                 helper.call((model, X))
             if X is not None:
                 prepare()
-            n_members = 1 + len(helpers)
-            write_job(self._jobs[0], False, leads, *size, mine, *where, cells, n_members)
+            team = 1 + len(helpers), self._turns(layout)
+            write_job(self._jobs[0], False, leads, *size, mine, *where, cells, *team)
             self._own(_GO)
         except BaseException:
             if team is not None:

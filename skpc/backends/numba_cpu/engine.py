@@ -14,7 +14,7 @@ from .. import log_curvature, log_domain
 from ..base import Backend, Learnt, Mixing, TopDown, check_wanted
 from ..weights import mixed_leaves
 from .distinct import find_distinct
-from .finish import LEARNT
+from .finish import LEARNT, LOST
 from .lanes import (
     MAX_LANES,
     allowed_threads,
@@ -174,12 +174,13 @@ class NumbaBackend(Backend):
             # Where many batches need other means, they are not tried in vain each time.
             self._patience = self._impatience
             self._impatience = min(2 * self._impatience, MOST_PATIENCE)
-        if n == 0:
+        if n == 0 or came == LOST:
+            run.forget()  # something of the next one may be packed
             return None
         log_likelihood, weight = run.results[:n].sum(axis=0).tolist()
         new = run.read()
         if came != LEARNT:
-            run.forget()  # something of the next one may be packed
+            run.forget()
         return Learnt(n, log_likelihood, weight, new, None)
 
     def _learn_one(self, parameters, X, weight, mixing, smoothing, rows_more) -> Learnt:

@@ -19,6 +19,7 @@ from .distinct import find_distinct
 from .lanes import (
     MAX_LANES,
     PART_NUMBERS,
+    TURNS_TO_WAKE,
     Task,
     allowed_threads,
     cores,
@@ -45,7 +46,7 @@ LANE_WORK = 500_000
 WAKE_WORK = 12_000_000
 #: Sums of all lanes up to which threads stand by: more are added up by several threads, which
 #: others that stand by would keep from the cores.
-CREW_NUMBERS = 1 << 19
+CREW_NUMBERS = 1 << 23
 #: Least rows of a lane: with fewer, adding up the lanes takes a tenth of the time.
 LANE_ROWS = 128
 #: Bytes that the lanes' accumulators may take together.
@@ -513,7 +514,8 @@ class Learner:
             job = np.empty(ENDS + layout.n_lanes + 1, dtype=np.int64)
             where = (ends[i], ends[i + 1]), model.addresses, layout.ends
             way = FOLLOWS if i else LEADS
-            write_job(job, False, way, data[2], self._tile_panels, *where, n_threads=n_threads)
+            team = {"n_threads": n_threads, "turns": TURNS_TO_WAKE}
+            write_job(job, False, way, data[2], self._tile_panels, *where, **team)
             learn = self._prepared(bench, data, of_rows, space, shared, accumulators, job)
             room.chores.wait(partial(learn, room.chores.left))
 

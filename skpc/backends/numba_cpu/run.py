@@ -9,7 +9,7 @@ import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
 from ..base import SMALLEST, Mixing
-from .finish import BUT_FIRST, STAYS, WHOLE
+from .finish import BUT_FIRST, FINISHED, PLACE, STAYS, WHOLE
 from .packing import Packed, Packer
 from .plan import Plan
 from .stepper import Stepper
@@ -24,7 +24,7 @@ def is_simple(program: Program) -> bool:
 
 
 class Run:
-    """Parameters on their way through batches, in two places that take turns.
+    """Parameters on their way through batches; leaves have two places that take turns.
 
     Parameters
     ----------
@@ -47,7 +47,6 @@ class Run:
         self.here = 0
         self.model: Packed = packer.empty()
         self._units = np.concatenate([[0], np.cumsum(program.family_units)])
-        most_states, most_units, _ = packer.layout.widest
         kinds = []
         for leaf in plan.families:
             family = program.families[leaf.family]
@@ -56,7 +55,7 @@ class Run:
             kinds.append((kind, self._units[leaf.family]))
         n_leaf_out = plan.n_leaf_out
         self._places = (
-            np.zeros((2, program.n_weights)),
+            np.zeros(program.n_weights),
             np.zeros((2, n_leaf_out)),
             np.zeros((2, program.n_rows)),
             np.zeros((2, int(self._units[-1]))),
@@ -64,6 +63,7 @@ class Run:
         self._smoothing = np.zeros(program.n_rows), np.zeros(n_leaf_out)
         self._smoothed: Statistics | None = None
         model = self.model
+        reach, messages, team = stepper.new_scratch()
         self.arrays = (
             stepper.circuit,
             tuple(packer.layout),
@@ -71,19 +71,20 @@ class Run:
             self._smoothing,
             self._places,
             (*model.arrays[:3], model.by_state, model.values),
-            (
-                np.zeros(n_leaf_out),
-                *stepper.new_scratch(),
-                np.zeros(most_states + 1),
-                np.zeros(most_states * most_units),
-                np.zeros(most_states),
-            ),
+            (np.zeros(n_leaf_out), reach, messages),
+            (np.zeros(FINISHED + 16, dtype=np.int64), team, np.zeros(PLACE + 1)),
             SMALLEST,
         )
         self.steps = np.zeros((MOST_BATCHES, 3))
         self.results = np.zeros((MOST_BATCHES, 2))
         #: Parameters that were read out last, which are those that lie here.
         self._known: Parameters | None = None
+
+    def own_space(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scratch for one thread."""
+        most_states, most_units, _ = self._packer.layout.widest
+        sizes = most_states + 1, most_states * most_units, most_states
+        return np.zeros(sizes[0]), np.zeros(sizes[1]), np.zeros(sizes[2])
 
     def begin(
         self,
@@ -112,7 +113,7 @@ class Run:
             means = self.program.families[leaf.family].mean_from_probabilities(table)
             leaves.append((leaf.family, np.array(means)))
         found = [means for _, means in sorted(leaves, key=lambda pair: pair[0])]
-        self._known = Parameters(self.program, weights[self.here].copy(), found)
+        self._known = Parameters(self.program, weights.copy(), found)
         return self._known
 
     def forget(self) -> None:
@@ -125,7 +126,7 @@ class Run:
         model, here = self.model, self.here
         model.parameters, model.is_filled = parameters, False
         self._packer.fill(model)
-        weights[here] = parameters.weights
+        weights[:] = parameters.weights
         chances[here] = model.chances
         found = self._stepper.top_down(parameters)
         rows[here] = found.rows

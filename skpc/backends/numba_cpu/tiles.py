@@ -8,7 +8,7 @@ from .atomics import swap
 from .backward import backward_tile
 from .chunks import begin_chunk, chunk_panels, read_below, sent_below, take_part
 from .columns import SLOT
-from .finish import LEARNT, NO_WEIGHT, finish
+from .finish import LEARNT, NO_WEIGHT, begin_step, take_step
 from .forward import LOST_SHARE, forward_tile, root_result
 from .handover import CALLED, STANDING, begin, end_call, leave, stand, wait_for
 from .kernel_cache import entry_kernel, kernel
@@ -92,7 +92,7 @@ def score_tiles(
         if shared is not None:
             begin_chunk(shared)
             if take_part(
-                True, 1, None, model, data, first * PANEL, length, lost, log_likelihood, bound,
+                True, 1, 0, None, model, data, first * PANEL, length, lost, log_likelihood, bound,
                 None, shared, own,
             ):  # fmt: skip
                 continue
@@ -153,6 +153,11 @@ def learn_tiles(
             if job[N_BATCHES] > 0:
                 _learn_batches(tables, arrays, sums, shared, own, job, batches)
                 return True
+            if job[TOGETHER] == STEPS:
+                _, _, _, _, _, _, _, own_steps, stepping = batches
+                take_step(job[STAYS] == 0, 1, 0, edges, own_steps, stepping)
+                stand(flag)
+                continue
         _learn_job(tables, arrays, sums, shared, own, job)
         if job[STAYS] == 0:
             return True
@@ -196,7 +201,7 @@ def _learn_job(tables, arrays, sums, shared, own, job):
             )
             cells = job[KIND], job[AT_CELLS], job[CELL_ROWS], job[CELL_COLUMNS]
             paid = take_part(
-                job[TOGETHER] == LEADS, job[N_THREADS], cells, model, data, none,
+                job[TOGETHER] == LEADS, job[N_THREADS], job[TURNS], cells, model, data, none,
                 job[N_ROWS] // PANEL, lost, log_likelihood, bound, learning, shared, own,
             )  # fmt: skip
     for lane in range(job[FIRST], job[FIRST] if paid else job[LAST]):
@@ -218,7 +223,7 @@ def _learn_job(tables, arrays, sums, shared, own, job):
                         row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves, not alone
                     )  # fmt: skip
                     if take_part(
-                        alone, none + 1, cells, model, data, begun * PANEL, length, lost,
+                        alone, none + 1, none, cells, model, data, begun * PANEL, length, lost,
                         log_likelihood, bound, learning, shared, own,
                     ):  # fmt: skip
                         continue
@@ -248,7 +253,7 @@ def _learn_job(tables, arrays, sums, shared, own, job):
 @kernel
 def _learn_batches(tables, arrays, sums, shared, own, job, batches):
     """Learn batches with a step after each, until one needs other means; see ``Crew.run``."""
-    jobs, calls, flags, weights_at, row_sums, steps, results, stepping = batches
+    jobs, calls, flags, weights_at, row_sums, steps, results, own_steps, stepping = batches
     log_likelihood, bound, shares = arrays[4], arrays[5], arrays[6]
     edges, leaf_out = sums
     told = pointer(job)
@@ -263,27 +268,43 @@ def _learn_batches(tables, arrays, sums, shared, own, job, batches):
             came = NO_WEIGHT
             break
         begin_chunk(shared)
-        mine[N_THREADS] = 1
-        for h in range(job[N_HELPERS]):
-            calls[h] = mine
-            calls[h, STAYS], calls[h, TOGETHER], calls[h, FIRST] = 1, FOLLOWS, mine[LAST]
-            flag = pointer_at(told, flags[h])
-            calls[h, CAME] = 1 if swap(flag, STANDING, CALLED) else 0
-            mine[N_THREADS] += calls[h, CAME]
+        mine[N_THREADS] = 1 + _call(FOLLOWS, mine, job[N_HELPERS], calls, flags, told)
         paid = _learn_job(tables, arrays, sums, shared, own, mine)
-        for h in range(job[N_HELPERS]):
-            if calls[h, CAME] != 0:
-                end_call(pointer_at(told, flags[h]))
-        n_lanes = 1 if paid else max(2, mine[LAST])
-        came = finish(
-            n, LOST_SHARE, (log_likelihood, bound, row_sums), unit, edges[:n_lanes],
-            leaf_out[: max(2, mine[LAST])], (steps[done, 0], steps[done, 1], steps[done, 2]),
-            results[done], here, stepping,
+        _end_calls(job[N_HELPERS], calls, flags, told)
+        n_lanes = max(2, mine[LAST])
+        came = begin_step(
+            n, LOST_SHARE, (log_likelihood, bound, row_sums), unit, 1 if paid else n_lanes,
+            leaf_out[:n_lanes], steps[done], results[done], here, stepping,
         )  # fmt: skip
+        if came == LEARNT:
+            n_helpers = job[N_HELPERS] if edges.shape[1] >= STEP_WEIGHTS else 0
+            n_threads = 1 + _call(STEPS, mine, n_helpers, calls, flags, told)
+            leads = job[N_BATCHES] > 0  # a literal would be compiled for
+            came = take_step(leads, n_threads, mine[TURNS], edges, own_steps, stepping)
+            _end_calls(n_helpers, calls, flags, told)
         if came == LEARNT:
             here = 1 - here
             done += 1
     job[DONE], job[CAME], job[HERE] = done, came, here
+
+
+@kernel
+def _call(way, mine, n_helpers, calls, flags, told):
+    """Call helpers to the same job, in their way; how many stood by."""
+    found = 0
+    for h in range(n_helpers):
+        calls[h] = mine
+        calls[h, STAYS], calls[h, TOGETHER], calls[h, FIRST] = 1, way, mine[LAST]
+        calls[h, CAME] = 1 if swap(pointer_at(told, flags[h]), STANDING, CALLED) else 0
+        found += calls[h, CAME]
+    return found
+
+
+@kernel
+def _end_calls(n_helpers, calls, flags, told):
+    for h in range(n_helpers):
+        if calls[h, CAME] != 0:
+            end_call(pointer_at(told, flags[h]))
 
 
 @kernel
@@ -307,15 +328,18 @@ def _weigh(weight, all_alike, n, n_padded, sums, shares):
 STAYS, TOGETHER, N_ROWS, TILE_PANELS, FIRST, LAST = range(6)
 KIND, AT_CELLS, CELL_ROWS, CELL_COLUMNS = range(6, 10)
 AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS = range(10, 14)
-#: How many threads there are for a chunk. Of several batches: how many, with how many helpers,
-#: where their parameters lie; how many were learnt, and what came of the last (or whether a helper
-#: came).
-N_THREADS, N_BATCHES, N_HELPERS, HERE, DONE, CAME, ENDS = range(14, 21)
+#: How many threads there are for a chunk, and how long to look for them. Of several batches: how
+#: many, with how many helpers, where their parameters lie; how many were learnt, and what came of
+#: the last (or whether a helper came).
+N_THREADS, TURNS, N_BATCHES, N_HELPERS, HERE, DONE, CAME, ENDS = range(14, 22)
 #: For rows whose codes are there.
 NO_CELLS = (-1, 0, 0, 0)
 #: How a thread goes about rows of which parts are equal: with its own, chunk by chunk; first or
-#: second in a team that has one chunk; or it does not look for them any more.
-ALONE, LEADS, FOLLOWS, IN_TILES = range(4)
+#: second in a team that has one chunk; or it does not look for them any more; or it helps with a
+#: step.
+ALONE, LEADS, FOLLOWS, IN_TILES, STEPS = range(5)
+#: Weights from which on a step is shared: with fewer, waiting for each other takes as long.
+STEP_WEIGHTS = 20_000
 
 
 def write_job(
@@ -329,6 +353,7 @@ def write_job(
     ends: np.ndarray,
     cells: tuple[int, int, int, int] = NO_CELLS,
     n_threads: int = 1,
+    turns: int = 0,
 ) -> None:
     """Say what ``learn_tiles`` shall do.
 
@@ -350,9 +375,9 @@ def write_job(
     ends : ndarray of shape (n_lanes + 1,)
         First panel of every lane, and the end of the last.
     cells : tuple of int
-    n_threads : int
+    n_threads, turns : int
         See ``take_part``.
     """
     job[:N_THREADS] = (stays, together, n_rows, tile_panels, *lanes, *cells, *addresses)
-    job[N_THREADS], job[N_BATCHES] = n_threads, 0
+    job[N_THREADS], job[TURNS], job[N_BATCHES] = n_threads, turns, 0
     job[ENDS : ENDS + len(ends)] = ends
