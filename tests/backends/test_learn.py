@@ -22,6 +22,7 @@ TOGETHER = ("tree", "wide", "kronecker")
 def for_small_circuits(monkeypatch):
     for module, name in ((sharing, "LEAST_WORK"), (learning, "LANE_WORK"), (learning, "LANE_ROWS")):
         monkeypatch.setattr(module, name, 1)
+    monkeypatch.setattr(sharing, "HALVED_WORK", 0)
     for name in ("MOST_WORK", "MOST_WORK_ALONE"):
         monkeypatch.setattr(sharing, name, 2.0)
 

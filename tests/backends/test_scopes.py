@@ -25,6 +25,7 @@ from tests import reference
 @pytest.fixture(autouse=True)
 def for_small_circuits(monkeypatch):
     monkeypatch.setattr(sharing, "LEAST_WORK", 0)
+    monkeypatch.setattr(sharing, "HALVED_WORK", 0)
     monkeypatch.setattr(learning, "LANE_WORK", 1)
     monkeypatch.setattr(learning, "WAKE_WORK", 1)
 

@@ -53,6 +53,7 @@ from .gather import halves
 from .kernel_cache import kernel
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
 from .rows import write_block
+from .runs import put, take
 from .simd import (
     LANES,
     PANEL,
@@ -69,8 +70,6 @@ from .simd import (
 )
 from .team import LATE, await_team, close_team, join_team, wait_for_number
 
-#: Panels from which on a scope's rows are halved.
-HALVED = 4
 # What threads tell each other, far enough apart for a cache line each: blocks of cells that are
 # taken, by helpers, and encoded; how many have joined, and how many the team has; who has numbered
 # the rows of its scopes; whether their places are known (or that row by row is no more work);
@@ -229,16 +228,26 @@ def take_part(
         _wait(offset(told, AT_ROOT))
         for back in range(last - large):
             s, half = tasks[last - 1 - back] // 2, tasks[last - 1 - back] % 2
-            if scopes[s, ABOVE] >= 0:
-                _is_done(down, scopes[s, ABOVE], 1, scopes, places)
+            above = scopes[s, ABOVE]
+            if above >= 0:
+                # Rather than wait for the other half of what is above, do what is ready.
+                while not _is_done(down, above, 0, scopes, places):
+                    found = False
+                    for i in range(first, large):
+                        small = tasks[first + large - 1 - i] // 2
+                        if not found and _is_ready(small, 0, down, scopes, places):
+                            _flows_down(small, 0, model, data, row, learning, shared, own)
+                            add(offset(down, scopes[small, POSITION]), 1)
+                            found = True
+                    if not found:
+                        _is_done(down, above, 1, scopes, places)
             _flows_down(s, half, model, data, row, learning, shared, own)
             if add(offset(down, scopes[s, POSITION]), 1) == 2 and learning[5]:
                 _add_halves(s, learning, shared)
         for patient in range(2):
             for back in range(large - first):
                 s = tasks[large - 1 - back] // 2
-                done, above = peek(offset(down, scopes[s, POSITION])) != 0, scopes[s, ABOVE]
-                if not done and (above < 0 or _is_done(down, above, patient, scopes, places)):
+                if _is_ready(s, patient, down, scopes, places):
                     _flows_down(s, 0, model, data, row, learning, shared, own)
                     add(offset(down, scopes[s, POSITION]), 1)
         add(offset(told, FINISHED), 1)
@@ -292,6 +301,14 @@ def _are_up(s, patient, scopes, below, up, places):
 
 
 @kernel
+def _is_ready(s, patient, down, scopes, places):
+    """Whether the flows of a small scope are to be sent, and can be; for the patient they will."""
+    if peek(offset(down, scopes[s, POSITION])) != 0:
+        return False
+    return scopes[s, ABOVE] < 0 or _is_done(down, scopes[s, ABOVE], patient, scopes, places)
+
+
+@kernel
 def _is_done(done, s, patient, scopes, places):
     """Whether a scope is, with both halves; for the patient it will be."""
     if scopes[s, WORK] > 0:
@@ -308,6 +325,7 @@ def _place(scopes, below, active, n, n_team, places, tasks, buffers, down):
     """Say where the rows of every scope lie, and list the tasks of all threads; whether it pays."""
     never_inline()
     values, scales, factors = buffers
+    _, slots, most, _, halved_from = down
     n_values = n_scales = n_factors = n_slots = 0
     work = full = 0
     for i in range(active.size):
@@ -317,7 +335,7 @@ def _place(scopes, below, active, n, n_team, places, tasks, buffers, down):
     for back in range(active.size):
         s = active[active.size - 1 - back]
         panels = (places[s, N_DISTINCT] + PANEL - 1) // PANEL
-        halved = panels >= HALVED and scopes[s, CODE] < 0
+        halved = panels >= halved_from and scopes[s, CODE] < 0
         places[s, PANELS], places[s, CUT] = panels, panels // 2 if halved else panels
         if halved:
             for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
@@ -337,7 +355,6 @@ def _place(scopes, below, active, n, n_team, places, tasks, buffers, down):
             whole += _cost(s, scopes, places)
     _list_tasks(scopes, active, whole, n_team, places, tasks)
     fits = n_values <= values.size and n_scales <= scales[0].size and n_factors <= _size(factors)
-    _, slots, most, _ = down
     return fits and n_slots <= slots.size and work <= most * full * n
 
 
@@ -439,7 +456,7 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
         # What fills the last panel must be readable, and gets no flow.
         for i in range(max(start, found), start + rows):
             store(out, m * chunk + i, 0)
-    results, slots, _, _ = down
+    results, slots, _, _, _ = down
     if learning is not None:
         size = scopes[s, SLOTS]
         here = places[s, AT_SLOTS] + size * start
@@ -492,9 +509,11 @@ def _add_halves(s, learning, shared):
     _, (scopes, _, _, _, runs, _, _), _, _, _, _, _ = shared
     _, edges, _, more, _, _ = learning
     for r in range(scopes[s, RUN], scopes[s, RUN_END]):
-        for i in range(runs[r, 0], runs[r, 0] + runs[r, 1]):
-            store(edges, i, load(edges, i) + load(more, i))
-            store(more, i, 0.0)
+        start, width = runs[r, 0], runs[r, 1]
+        for k in range(0, width, LANES):
+            i, n = start + k, width - k
+            put(edges, i, vadd(take(edges, i, n), take(more, i, n)), n)
+            put(more, i, vfill(more, 0), n)
 
 
 @kernel
@@ -511,7 +530,7 @@ def _tell_rows(row, n, log_likelihood, bound, shared):
 def _flow_of_rows(row, n, row_weights, shared):
     """The root's flows: weights of equal rows together, none for a row that lost too much."""
     tables, (scopes, _, _, _, _, _, _), numbers, (places, _), _, down, _ = shared
-    results, slots, _, _ = down
+    results, slots, _, _, _ = down
     ids = numbers[0]
     last = scopes.shape[0] - 1
     slot = tables[0][tables[0].shape[0] - 1, SLOT]

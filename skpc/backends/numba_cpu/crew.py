@@ -194,8 +194,8 @@ class Crew:
             job, lanes = self._batch_jobs[i], (0, layout.n_lanes)
             cells = READ.index(X.dtype), X.ctypes.data, *X.shape
             addresses, size = run.model.addresses, (layout.n_padded, self._tile_panels)
-            team = 1, self._turns(layout)
-            write_job(job, False, LEADS, *size, lanes, addresses, layout.ends, cells, *team)
+            expected = 1, self._turns(layout)
+            write_job(job, False, LEADS, *size, lanes, addresses, layout.ends, cells, *expected)
             self._weights_at[i] = 0 if weight is None else weight.ctypes.data
         job = self._jobs[0]
         job[N_BATCHES], job[N_HELPERS], job[HERE] = len(batches), n_helpers, run.here
@@ -259,8 +259,8 @@ class Crew:
                 helper.call((model, X))
             if X is not None:
                 prepare()
-            team = 1 + len(helpers), self._turns(layout)
-            write_job(self._jobs[0], False, leads, *size, mine, *where, cells, *team)
+            expected = 1 + len(helpers), self._turns(layout)
+            write_job(self._jobs[0], False, leads, *size, mine, *where, cells, *expected)
             self._own(_GO)
         except BaseException:
             if team is not None:

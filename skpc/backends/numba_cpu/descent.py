@@ -48,12 +48,14 @@ from .simd import (
 # What threads tell each other, a cache line apart: the next vector, vectors done, whether some
 # number was not finite; behind these, for every vector, whether it was visited.
 NEXT, DONE, DAMAGED, VISITED = 0, 16, 32, 48
+#: A vector's side is a number below that: threads have as many of them each.
+SIDES = 1 << 20
 
 
 @entry_kernel
 def descend(
     circuit, weights, learns, step, edges, more, before, new, packed, reach, messages, rows,
-    leaves, team, n_threads, leads,
+    leaves, team, n_threads, me, leads,
 ):  # fmt: skip
     """Visit all vectors from the root, with other threads or alone; whether all was finite.
 
@@ -79,7 +81,9 @@ def descend(
         Get the top-down probabilities of the new weights.
     team : ndarray of shape (``VISITED`` + n_vectors,)
         Zeros, the same for all threads.
-    n_threads : int
+    n_threads, me : int
+        Which of the threads this is: each has a part of the circuit then, as in ``chunks.py``. A
+        thread below 0 visits whatever comes next.
     leads : bool
         One thread does, which returns when all is done.
     """
@@ -90,19 +94,22 @@ def descend(
         pointer(circuit[8]),
     )  # fmt: skip
     arg_start, args, message = pointer(circuit[9]), pointer(circuit[10]), pointer(circuit[11])
+    side = pointer(circuit[12])
     vectors = op, units, row_start, starts, arg_start
     n_lanes, n_weights = edges.shape
     arrays = pointer(weights), pointer(new), pointer(packed)
     evidence = pointer(edges), n_lanes, n_weights, pointer(more), pointer(before)
     told, reached, sent = pointer(team), pointer(reach), pointer(messages)
     visited = offset(told, VISITED)
-    finite = True
+    finite, by_side = True, me >= 0 and n_threads > 1
     i = -1
     while True:
-        i = i + 1 if n_threads == 1 else add(offset(told, NEXT), 1) - 1
+        i = i + 1 if by_side or n_threads == 1 else add(offset(told, NEXT), 1) - 1
         if i >= n_vectors:
             break
         v = load(order, i)
+        if by_side and load(side, v) * n_threads // SIDES != me:
+            continue
         first_reader, last_reader, copy = (
             load(parents, v),
             load(parents, v + 1),

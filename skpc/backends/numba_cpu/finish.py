@@ -125,7 +125,7 @@ def take_step(leads, n_threads, turns, edges, own, stepping):
         leaves[there] = 0.0
     finite = descend(
         circuit, weights, learns, step, lanes, smoothing[0], rows[here], weights, packed_weights,
-        reach, messages, rows[there], leaves[there], team, n_team, leads,
+        reach, messages, rows[there], leaves[there], team, n_team, me, leads,
     )  # fmt: skip
     if leads:
         add(offset(flag, DESCENDED), 1 if finite else 2)

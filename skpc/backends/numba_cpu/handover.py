@@ -19,7 +19,7 @@ CALLED, STANDING, AT_WORK, AWAY = 0, 1, 2, -1
 #: More than anybody waits for.
 CANCELLED = 1 << 40
 #: Looks at the number before a thread gives up for the time being: some milliseconds.
-TURNS = 100_000
+TURNS = 400_000
 
 
 @kernel

@@ -20,7 +20,7 @@ Result = queue.SimpleQueue[BaseException | None]
 PART_NUMBERS = 1 << 18
 #: Rows times weights of a pass for every look whether others have come to share it: a twentieth of
 #: its time. And looks while they may have to wake up.
-WORK_OF_TURN, TURNS_TO_WAKE = 60_000, 6000
+WORK_OF_TURN, TURNS_TO_WAKE = 30_000, 20_000
 #: No machine needs more.
 MAX_THREADS = 256
 #: Most lanes, hence threads, that rows to learn from are cut into at once.

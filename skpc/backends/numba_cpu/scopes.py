@@ -61,6 +61,8 @@ class Scoped:
     def __init__(self, program: Program) -> None:
         self.families, self.family_units = program.families, program.family_units
         of_vector, below = _number_scopes(program)
+        #: Of every vector of the program.
+        self.scope_of = np.array(of_vector, dtype=np.int64)
         n_scopes = len(below)
         arg_start = program.arg_start.tolist()
         members: list[list[int]] = [[] for _ in range(n_scopes)]

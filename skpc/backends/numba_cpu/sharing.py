@@ -58,6 +58,9 @@ APART = 80
 CELL_COLUMNS = 16
 #: Least work of a scope on average: with less, numbering its rows would be felt.
 LEAST_WORK = 64
+#: Panels from which on a scope's rows are halved, where scopes have so much work on average: with
+#: less, fetching what the other thread has computed takes as long.
+HALVED, HALVED_WORK = 4, 600
 #: Weights that a unit of a vector costs as much as.
 UNIT_WORK = 4
 
@@ -104,7 +107,7 @@ class Sharing:
         self.n_rows = _chunk_rows(int(plan.sizes[:, 0].sum()), dtype)
         self._scopes = scoped.scopes.copy()
         self._scopes[:, VALUES : SLOTS + 1] = plan.sizes
-        self._parts = scoped.parts
+        self._parts, self._scope_of = scoped.parts, scoped.scope_of
         self._below = np.array([m.below for m in scoped.maps], dtype=np.int64)
         self.pays = self.n_rows > 0 and self._describe_scopes(scoped)
         self.for_many = self.pays and scoped.is_tree and self._is_untied(scoped)
@@ -169,6 +172,16 @@ class Sharing:
         self._scopes[order, POSITION] = np.arange(len(order))
         return np.array(order, dtype=np.int64)
 
+    @cached_property
+    def sides(self) -> np.ndarray:
+        """Where every vector of the program lies among the subtrees, from 0 to 1."""
+        n_active = len(self._active)
+        position, before = np.zeros(len(self._scopes)), 0
+        for s in self._subtrees():
+            position[s] = before  # scopes without work lie beside their neighbours
+            before += self._scopes[s, WORK] > 0
+        return position[self._scope_of] / max(1, n_active)
+
     def _subtrees(self) -> list[int]:
         below: list[list[int]] = [[] for _ in self._scopes]
         for s, scope in enumerate(self._scopes):
@@ -185,6 +198,11 @@ class Sharing:
             else:
                 found[waiting.pop()] = None
         return list(found)
+
+    @cached_property
+    def _halved_from(self) -> int:
+        work = self._scopes[self._active, WORK]
+        return HALVED if work.mean() >= HALVED_WORK else self.n_rows
 
     def space(self) -> Any:
         """Arrays for the threads at work on one chunk, and all else that the kernels need."""
@@ -226,7 +244,7 @@ class Sharing:
                 empty(factors) if plan.n_factors else None,
             ),
             # Both halves of a scope may have slots for the rows below.
-            (np.zeros((2, n)), empty(2 * slots), most, self.for_many),
+            (np.zeros((2, n)), empty(2 * slots), most, self.for_many, self._halved_from),
             np.zeros(TOLD + 3 * n_scopes, dtype=np.int64),
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...circuit import Parameters, Program
 from ..base import SMALLEST, Mixing, TopDown
 from .columns import CHILD, COLUMNS, INPUT, KRONECKER, MIXING, SUM
-from .descent import VISITED, descend
+from .descent import SIDES, VISITED, descend
 from .lanes import PART_NUMBERS, Task, run_lanes
 
 #: No step: it is not read.
@@ -56,10 +56,15 @@ class Stepper:
             program.arg_start,
             args,
             ends.astype(np.int64),
+            np.zeros(program.n_vectors, dtype=np.int64),
         )
         self._n_units, self._n_messages = int(units.sum()), int(ends[-1])
         self._no_edges = np.zeros((1, 0), dtype=dtype), np.zeros(0), np.zeros(0, dtype=dtype)
         self._scratch: list[tuple[np.ndarray, ...]] = []
+
+    def take_sides(self, sides: np.ndarray) -> None:
+        """Let threads have the vectors between the same numbers, from 0 to 1."""
+        self.circuit[-1][:] = (sides * (SIDES - 1)).astype(np.int64)
 
     def top_down(self, parameters: Parameters) -> TopDown:
         """Of the parameters."""
@@ -122,7 +127,7 @@ class Stepper:
         rows, leaves = np.zeros(program.n_rows), np.zeros(self._family_ends[-1])
         call = partial(
             descend, self.circuit, weights, learns, step, *arrays, reach, messages, rows, leaves,
-            team, n_threads,
+            team, n_threads, -1,
         )  # fmt: skip
         if n_threads == 1:
             finite = call(True)
