@@ -160,7 +160,9 @@ def take_part(
     codes, _, stride = data
     n = n_panels * PANEL
     keys, table = own[2], own[3]
-    me = np.int64(0)
+    # Literals would be compiled for.
+    none, one = np.int64(0), np.int64(1)
+    me = none
     if not leads:
         me = join_team(offset(told, JOINED)) if shared[5][3] else np.int64(LATE)
     if cells is not None:
@@ -211,15 +213,15 @@ def take_part(
             s = tasks[i] // 2
             done = peek(offset(up, scopes[s, POSITION])) != 0
             if not done and _are_up(s, patient, scopes, below, up, places):
-                _values_up(s, 0, model, data, row, lost, learning, shared, own)
+                _values_up(s, none, model, data, row, lost, learning, shared, own)
                 add(offset(up, scopes[s, POSITION]), 1)
     for i in range(large, last):
         s, half = tasks[i] // 2, tasks[i] % 2
-        _are_up(s, 1, scopes, below, up, places)
+        _are_up(s, one, scopes, below, up, places)
         _values_up(s, half, model, data, row, lost, learning, shared, own)
         add(offset(up, scopes[s, POSITION]), 1)
     if leads:
-        _is_done(up, n_scopes - 1, 1, scopes, places)
+        _is_done(up, n_scopes - 1, one, scopes, places)
         _tell_rows(row, n, log_likelihood, bound, shared)
         if learning is not None:
             _flow_of_rows(row, n, learning[0], shared)
@@ -231,16 +233,16 @@ def take_part(
             above = scopes[s, ABOVE]
             if above >= 0:
                 # Rather than wait for the other half of what is above, do what is ready.
-                while not _is_done(down, above, 0, scopes, places):
+                while not _is_done(down, above, none, scopes, places):
                     found = False
                     for i in range(first, large):
                         small = tasks[first + large - 1 - i] // 2
-                        if not found and _is_ready(small, 0, down, scopes, places):
-                            _flows_down(small, 0, model, data, row, learning, shared, own)
+                        if not found and _is_ready(small, none, down, scopes, places):
+                            _flows_down(small, none, model, data, row, learning, shared, own)
                             add(offset(down, scopes[small, POSITION]), 1)
                             found = True
                     if not found:
-                        _is_done(down, above, 1, scopes, places)
+                        _is_done(down, above, one, scopes, places)
             _flows_down(s, half, model, data, row, learning, shared, own)
             if add(offset(down, scopes[s, POSITION]), 1) == 2 and learning[5]:
                 _add_halves(s, learning, shared)
@@ -248,7 +250,7 @@ def take_part(
             for back in range(large - first):
                 s = tasks[large - 1 - back] // 2
                 if _is_ready(s, patient, down, scopes, places):
-                    _flows_down(s, 0, model, data, row, learning, shared, own)
+                    _flows_down(s, none, model, data, row, learning, shared, own)
                     add(offset(down, scopes[s, POSITION]), 1)
         add(offset(told, FINISHED), 1)
         if leads:

@@ -143,8 +143,9 @@ def pack_tables(layout, weights, chances, by_state, values, tops, table, log2_sc
         Get what the kernels read.
     """
     inputs, places = layout[2], layout[3]
-    pack_inputs(0, inputs.shape[0], layout, chances, by_state, tops, table, log2_scale)
-    pack_sums(0, places.shape[0], layout, weights, by_state, values, table, log2_scale)
+    none = np.int64(0)  # a literal would be compiled for
+    pack_inputs(none, inputs.shape[0], layout, chances, by_state, tops, table, log2_scale)
+    pack_sums(none, places.shape[0], layout, weights, by_state, values, table, log2_scale)
 
 
 @kernel
@@ -273,7 +274,7 @@ def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, ratios
     """
     n_merged = layout[3].shape[0]
     unpack_sums(
-        0, n_merged, layout, weights, by_state, values, leaves, unit, edges, ratios, used
+        np.int64(0), n_merged, layout, weights, by_state, values, leaves, unit, edges, ratios, used
     )  # fmt: skip
 
 

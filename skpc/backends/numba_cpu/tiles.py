@@ -16,7 +16,6 @@ from .simd import (
     PANEL,
     flush_subnormals,
     load,
-    never_inline,
     offset,
     pointer,
     pointer_at,
@@ -138,8 +137,17 @@ def learn_tiles(
     so only if nobody takes the call back before it begins, and waits for the next one after every
     job: see ``handover.py``. Returns whether there is nothing more to wait for.
     """
-    arrays = codes, floats, buffers, lost, log_likelihood, bound, row_weights, flow, slots
-    sums = edges, leaf_out
+    scales, (values, factors, scratch) = bare_buffers(buffers)
+    numbers, doubles = pointer(edges), pointer(bound)
+    of_rows = log_likelihood, bound
+    shares = row_weights
+    log_likelihood = pointer(log_likelihood)
+    bound = pointer(bound)
+    row_weights = pointer(row_weights)
+    flow = pointer(flow)
+    slots = pointer(slots)
+    instructions = tables[0]
+    none = np.int64(0)  # a literal would be compiled for
     while True:
         if not wait_for(flag):
             if job[STAYS] == 0 or leave(flag):
@@ -150,178 +158,160 @@ def learn_tiles(
         if job[STAYS] != 0 and not begin(flag):
             continue
         if batches is not None:
-            if job[N_BATCHES] > 0:
-                _learn_batches(tables, arrays, sums, shared, own, job, batches)
-                return True
             if job[TOGETHER] == STEPS:
-                _, _, _, _, _, _, _, own_steps, stepping = batches
-                take_step(job[STAYS] == 0, 1, 0, edges, own_steps, stepping)
+                take_step(job[STAYS] == 0, none + 1, none, edges, batches[7], batches[8])
                 stand(flag)
                 continue
-        _learn_job(tables, arrays, sums, shared, own, job)
+        done, came, mine = none, LEARNT, job
+        while True:
+            unit = 0.0
+            if batches is not None:
+                if job[N_BATCHES] > 0:
+                    mine = batches[0][done]
+                    unit = _weigh_batch(done, mine, batches, shares)
+                    if not unit > 0:
+                        came = NO_WEIGHT
+                        break
+                    begin_chunk(shared)
+                    mine[N_THREADS] = 1 + _call(none + FOLLOWS, mine, job[N_HELPERS], batches)
+            model = (
+                pointer_at(numbers, mine[AT_WEIGHTS]),
+                pointer_at(numbers, mine[AT_TABLE]),
+                pointer_at(doubles, mine[AT_SCALE]),
+                pointer_at(doubles, mine[AT_COEFFICIENTS]),
+            )
+            data = pointer(codes), pointer(floats), mine[N_ROWS]
+            before = flush_subnormals()
+            paid = False
+            if shared is not None:
+                if mine[TOGETHER] == LEADS or mine[TOGETHER] == FOLLOWS:
+                    second = min(1, edges.shape[0] - 1)
+                    learning = (
+                        row_weights,
+                        pointer(edges),
+                        pointer(leaf_out),
+                        offset(pointer(edges), second * edges.shape[1]),
+                        offset(pointer(leaf_out), second * leaf_out.shape[1]),
+                        mine[TOGETHER] != ALONE,
+                    )
+                    cells = mine[KIND], mine[AT_CELLS], mine[CELL_ROWS], mine[CELL_COLUMNS]
+                    paid = take_part(
+                        mine[TOGETHER] == LEADS, mine[N_THREADS], mine[TURNS], cells, model, data,
+                        none, mine[N_ROWS] // PANEL, lost, log_likelihood, bound, learning, shared,
+                        own,
+                    )  # fmt: skip
+            for lane in range(mine[FIRST], mine[FIRST] if paid else mine[LAST]):
+                lane_edges = offset(pointer(edges), lane * edges.shape[1])
+                lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
+                first = mine[ENDS + lane]
+                all_panels = mine[ENDS + lane + 1] - first
+                n_chunks = count_chunks(all_panels, shared) if mine[TOGETHER] == ALONE else 1
+                for chunk in range(n_chunks):
+                    begun = first_panel(chunk, n_chunks, all_panels)
+                    length = first_panel(chunk + 1, n_chunks, all_panels) - begun
+                    begun += first
+                    if shared is not None:
+                        if mine[TOGETHER] == ALONE:
+                            begin_chunk(shared)
+                            alone = mine[TOGETHER] == ALONE  # no literal, as above
+                            cells = none - 1, none, none, none
+                            learning = (
+                                row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves,
+                                not alone,
+                            )  # fmt: skip
+                            if take_part(
+                                alone, none + 1, none, cells, model, data, begun * PANEL, length,
+                                lost, log_likelihood, bound, learning, shared, own,
+                            ):  # fmt: skip
+                                continue
+                    n_tiles = count_tiles(length, mine[TILE_PANELS])
+                    for tile in range(n_tiles):
+                        start = first_panel(tile, n_tiles, length)
+                        n_panels = first_panel(tile + 1, n_tiles, length) - start
+                        row, rows = (begun + start) * PANEL, n_panels * PANEL
+                        forward_tile(
+                            tables, none, instructions.shape[0], model, data, row, n_panels,
+                            values, scales, factors, scratch, lost, read_below(shared, none),
+                        )  # fmt: skip
+                        root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
+                        root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
+                        for t in range(rows):
+                            whole = load(bound, row + t) <= LOST_SHARE
+                            share = load(row_weights, row + t) if whole else 0.0
+                            store(slots, root_slot + t, share)
+                        backward_tile(
+                            tables, none, instructions.shape[0], model, data, row, n_panels,
+                            values, factors, scratch, flow, slots, lane_edges, lane_leaves,
+                            sent_below(shared, none, none),
+                        )  # fmt: skip
+            restore_rounding(before)
+            if batches is not None:
+                if job[N_BATCHES] > 0:
+                    _end_calls(job[N_HELPERS], batches)
+                    _, _, _, _, row_sums, steps, results, own_steps, stepping = batches
+                    n_lanes = max(2, mine[LAST])
+                    came = begin_step(
+                        mine[CELL_ROWS], LOST_SHARE, (*of_rows, row_sums), unit,
+                        1 if paid else n_lanes, leaf_out[:n_lanes], steps[done], results[done],
+                        job[HERE], stepping,
+                    )  # fmt: skip
+                    if came == LEARNT:
+                        n_helpers = job[N_HELPERS] if edges.shape[1] >= STEP_WEIGHTS else none
+                        n_threads = 1 + _call(none + STEPS, mine, n_helpers, batches)
+                        came = take_step(
+                            job[N_BATCHES] > 0, n_threads, mine[TURNS], edges, own_steps, stepping
+                        )
+                        _end_calls(n_helpers, batches)
+                    if came == LEARNT:
+                        job[HERE] = 1 - job[HERE]
+                        done += 1
+                        if done < job[N_BATCHES]:
+                            continue
+            break
+        job[DONE], job[CAME] = done, came
         if job[STAYS] == 0:
             return True
         stand(flag)
 
 
 @kernel
-def _learn_job(tables, arrays, sums, shared, own, job):
-    """The rows of a job; whether they were computed as one chunk."""
-    never_inline()
-    codes, floats, buffers, lost, log_likelihood, bound, row_weights, flow, slots = arrays
-    edges, leaf_out = sums
-    scales, (values, factors, scratch) = bare_buffers(buffers)
-    numbers, doubles = pointer(edges), pointer(bound)
-    log_likelihood = pointer(log_likelihood)
-    bound = pointer(bound)
-    row_weights = pointer(row_weights)
-    flow = pointer(flow)
-    slots = pointer(slots)
-    instructions = tables[0]
-    none = np.int64(0)  # a literal would be compiled for
-    model = (
-        pointer_at(numbers, job[AT_WEIGHTS]),
-        pointer_at(numbers, job[AT_TABLE]),
-        pointer_at(doubles, job[AT_SCALE]),
-        pointer_at(doubles, job[AT_COEFFICIENTS]),
-    )
-    data = pointer(codes), pointer(floats), job[N_ROWS]
-    before = flush_subnormals()
-    paid = False
-    if shared is not None:
-        if job[TOGETHER] == LEADS or job[TOGETHER] == FOLLOWS:
-            second = min(1, edges.shape[0] - 1)
-            learning = (
-                row_weights,
-                pointer(edges),
-                pointer(leaf_out),
-                offset(pointer(edges), second * edges.shape[1]),
-                offset(pointer(leaf_out), second * leaf_out.shape[1]),
-                job[TOGETHER] != ALONE,
-            )
-            cells = job[KIND], job[AT_CELLS], job[CELL_ROWS], job[CELL_COLUMNS]
-            paid = take_part(
-                job[TOGETHER] == LEADS, job[N_THREADS], job[TURNS], cells, model, data, none,
-                job[N_ROWS] // PANEL, lost, log_likelihood, bound, learning, shared, own,
-            )  # fmt: skip
-    for lane in range(job[FIRST], job[FIRST] if paid else job[LAST]):
-        lane_edges = offset(pointer(edges), lane * edges.shape[1])
-        lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
-        first = job[ENDS + lane]
-        all_panels = job[ENDS + lane + 1] - first
-        n_chunks = count_chunks(all_panels, shared) if job[TOGETHER] == ALONE else 1
-        for chunk in range(n_chunks):
-            begun = first_panel(chunk, n_chunks, all_panels)
-            length = first_panel(chunk + 1, n_chunks, all_panels) - begun
-            begun += first
-            if shared is not None:
-                if job[TOGETHER] == ALONE:
-                    begin_chunk(shared)
-                    alone = job[TOGETHER] == ALONE  # no literal, as above
-                    cells = none - 1, none, none, none
-                    learning = (
-                        row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves, not alone
-                    )  # fmt: skip
-                    if take_part(
-                        alone, none + 1, none, cells, model, data, begun * PANEL, length, lost,
-                        log_likelihood, bound, learning, shared, own,
-                    ):  # fmt: skip
-                        continue
-            n_tiles = count_tiles(length, job[TILE_PANELS])
-            for tile in range(n_tiles):
-                start = first_panel(tile, n_tiles, length)
-                n_panels = first_panel(tile + 1, n_tiles, length) - start
-                row, rows = (begun + start) * PANEL, n_panels * PANEL
-                forward_tile(
-                    tables, none, instructions.shape[0], model, data, row, n_panels, values,
-                    scales, factors, scratch, lost, read_below(shared, none),
-                )  # fmt: skip
-                root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
-                root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
-                for t in range(rows):
-                    whole = load(bound, row + t) <= LOST_SHARE
-                    store(slots, root_slot + t, load(row_weights, row + t) if whole else 0.0)
-                backward_tile(
-                    tables, none, instructions.shape[0], model, data, row, n_panels, values,
-                    factors, scratch, flow, slots, lane_edges, lane_leaves,
-                    sent_below(shared, none, none),
-                )  # fmt: skip
-    restore_rounding(before)
-    return paid
+def _weigh_batch(done, mine, batches, shares):
+    """Weights of the rows of a batch, and their shares of the largest one, which is returned."""
+    weights_at, sums = batches[3], batches[4]
+    n, all_alike, unit = mine[CELL_ROWS], weights_at[done] == 0, 0.0
+    weight = pointer_at(pointer(sums), weights_at[done])
+    for i in range(n):
+        each = 1.0 if all_alike else load(weight, i)
+        sums[i] = each
+        if each > unit or np.isnan(each):
+            unit = each
+    if unit > 0:
+        for i in range(n):
+            shares[i] = sums[i] / unit
+        for i in range(n, mine[N_ROWS]):
+            shares[i] = 0
+    return unit
 
 
 @kernel
-def _learn_batches(tables, arrays, sums, shared, own, job, batches):
-    """Learn batches with a step after each, until one needs other means; see ``Crew.run``."""
-    jobs, calls, flags, weights_at, row_sums, steps, results, own_steps, stepping = batches
-    log_likelihood, bound, shares = arrays[4], arrays[5], arrays[6]
-    edges, leaf_out = sums
-    told = pointer(job)
-    here, came = job[HERE], LEARNT
-    done = 0
-    while done < job[N_BATCHES] and came == LEARNT:
-        mine = jobs[done]
-        n = mine[CELL_ROWS]
-        weight = pointer_at(pointer(row_sums), weights_at[done])
-        unit = _weigh(weight, weights_at[done] == 0, n, mine[N_ROWS], row_sums, shares)
-        if not unit > 0:
-            came = NO_WEIGHT
-            break
-        begin_chunk(shared)
-        mine[N_THREADS] = 1 + _call(FOLLOWS, mine, job[N_HELPERS], calls, flags, told)
-        paid = _learn_job(tables, arrays, sums, shared, own, mine)
-        _end_calls(job[N_HELPERS], calls, flags, told)
-        n_lanes = max(2, mine[LAST])
-        came = begin_step(
-            n, LOST_SHARE, (log_likelihood, bound, row_sums), unit, 1 if paid else n_lanes,
-            leaf_out[:n_lanes], steps[done], results[done], here, stepping,
-        )  # fmt: skip
-        if came == LEARNT:
-            n_helpers = job[N_HELPERS] if edges.shape[1] >= STEP_WEIGHTS else 0
-            n_threads = 1 + _call(STEPS, mine, n_helpers, calls, flags, told)
-            leads = job[N_BATCHES] > 0  # a literal would be compiled for
-            came = take_step(leads, n_threads, mine[TURNS], edges, own_steps, stepping)
-            _end_calls(n_helpers, calls, flags, told)
-        if came == LEARNT:
-            here = 1 - here
-            done += 1
-    job[DONE], job[CAME], job[HERE] = done, came, here
-
-
-@kernel
-def _call(way, mine, n_helpers, calls, flags, told):
+def _call(way, mine, n_helpers, batches):
     """Call helpers to the same job, in their way; how many stood by."""
-    found = 0
+    calls, flags, found = batches[1], batches[2], 0
     for h in range(n_helpers):
         calls[h] = mine
         calls[h, STAYS], calls[h, TOGETHER], calls[h, FIRST] = 1, way, mine[LAST]
-        calls[h, CAME] = 1 if swap(pointer_at(told, flags[h]), STANDING, CALLED) else 0
+        flag = pointer_at(pointer(flags), flags[h])
+        calls[h, CAME] = 1 if swap(flag, STANDING, CALLED) else 0
         found += calls[h, CAME]
     return found
 
 
 @kernel
-def _end_calls(n_helpers, calls, flags, told):
+def _end_calls(n_helpers, batches):
+    calls, flags = batches[1], batches[2]
     for h in range(n_helpers):
         if calls[h, CAME] != 0:
-            end_call(pointer_at(told, flags[h]))
-
-
-@kernel
-def _weigh(weight, all_alike, n, n_padded, sums, shares):
-    """Weights of rows, and their shares of the largest one, which is returned."""
-    unit = 0.0
-    for i in range(n):
-        mine = 1.0 if all_alike else load(weight, i)
-        sums[i] = mine
-        if mine > unit or np.isnan(mine):
-            unit = mine
-    if unit > 0:
-        for i in range(n):
-            shares[i] = sums[i] / unit
-        for i in range(n, n_padded):
-            shares[i] = 0
-    return unit
+            end_call(pointer_at(pointer(flags), flags[h]))
 
 
 #: What a job consists of; from ``ENDS`` on the first panel of every lane, and the end of the last.
