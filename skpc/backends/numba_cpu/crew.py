@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from math import inf
 from time import perf_counter
 
 import numpy as np
@@ -35,39 +37,37 @@ from .tiles import (
 from .workspace import Bench
 
 _GO = np.zeros(1, dtype=np.int64)
-#: Calls with all threads, and then with one, before the faster way is taken (the first of each does
-#: not count: threads have to come, and caches to fill); after how many the other way is tried
-#: again; and how many back a mean reaches.
+#: Calls with all threads, and then with one, before the faster way is taken; after how many the
+#: other one is tried again; and how many of the last are compared, the first of all not among them,
+#: for threads have to come and caches to fill.
 WARM, TRY_EVERY, MEMORY = 4, 24, 3
 
 
 class Pace:
     """Whether threads that stand by help: by the time of calls with them and without.
 
-    On a machine that is busy otherwise they may get no core while they are waited for.
+    On a machine that is busy otherwise they may get no core while they are waited for. The best of
+    the last calls counts: what disturbs one of them says nothing about the next.
     """
 
     def __init__(self) -> None:
         self._n = 0
-        self._noted = {False: 0, True: 0}
-        self._seconds = {False: 0.0, True: 0.0}
+        self._seconds: dict[bool, deque[float]] = {
+            alone: deque([inf], maxlen=MEMORY) for alone in (False, True)
+        }
 
     def prefers_alone(self) -> bool:
         """For the next call: whichever was faster, and the other one now and then."""
         self._n += 1
         if self._n <= 2 * WARM:
             return self._n > WARM
-        alone = min(self._noted.values()) > 1 and self._seconds[True] < self._seconds[False]
+        alone = min(self._seconds[True]) < min(self._seconds[False])
         return not alone if self._n % TRY_EVERY == 0 else alone
 
     def note(self, alone: bool, seconds: float) -> None:
         """What a row of a call took."""
-        self._noted[alone] += 1
-        before = self._seconds[alone]
-        if self._noted[alone] == 2:
-            self._seconds[alone] = seconds
-        elif self._noted[alone] > 2:
-            self._seconds[alone] = before + (seconds - before) / MEMORY
+        if self._n not in (1, WARM + 1):
+            self._seconds[alone].append(seconds)
 
 
 class Crew:

@@ -1,0 +1,42 @@
+"""Threads that stand by are used where they help."""
+
+from skpc.backends.numba_cpu.crew import TRY_EVERY, WARM, Pace
+
+
+def run(pace, n, seconds):
+    """How often n calls were made alone, where both ways take what ``seconds`` says."""
+    found = 0
+    for _ in range(n):
+        alone = pace.prefers_alone()
+        found += alone
+        pace.note(alone, seconds(alone))
+    return found
+
+
+def test_the_faster_way_is_taken_and_the_other_tried_now_and_then():
+    for faster in (False, True):
+        pace = Pace()
+        assert run(pace, 2 * WARM, lambda alone: 1.0 + (alone != faster)) == WARM
+        n = 10 * TRY_EVERY
+        alone = run(pace, n, lambda alone: 1.0 + (alone != faster))
+        assert 8 <= (n - alone if faster else alone) <= 11
+
+
+def test_it_changes_its_mind_when_the_machine_does():
+    pace = Pace()
+    run(pace, 50, lambda alone: 2.0 if alone else 1.0)
+    assert run(pace, 10 * TRY_EVERY, lambda alone: 2.0 if alone else 9.0) > 5 * TRY_EVERY
+
+
+def test_a_disturbance_does_not_decide():
+    pace = Pace()
+    times = iter([5.0, 1.0, 30.0, 1.1, 9.0, 2.0, 2.0, 2.0])
+    run(pace, 2 * WARM, lambda alone: next(times))
+    assert not pace.prefers_alone()
+
+
+def test_a_way_that_was_never_timed_is_not_taken_for_fast():
+    pace = Pace()
+    for _ in range(2 * WARM):
+        pace.prefers_alone()
+    assert not pace.prefers_alone()
