@@ -1,5 +1,7 @@
 """Threads that stand by are used where they help."""
 
+import pytest
+
 from skpc.backends.numba_cpu.crew import TRY_EVERY, WARM, Pace
 
 
@@ -13,13 +15,13 @@ def run(pace, n, seconds):
     return found
 
 
-def test_the_faster_way_is_taken_and_the_other_tried_now_and_then():
-    for faster in (False, True):
-        pace = Pace()
-        assert run(pace, 2 * WARM, lambda alone: 1.0 + (alone != faster)) == WARM
-        n = 10 * TRY_EVERY
-        alone = run(pace, n, lambda alone: 1.0 + (alone != faster))
-        assert 8 <= (n - alone if faster else alone) <= 11
+@pytest.mark.parametrize("faster", [False, True])
+def test_the_faster_way_is_taken_and_the_other_tried_now_and_then(faster):
+    pace = Pace()
+    assert run(pace, 2 * WARM, lambda alone: 1.0 + (alone != faster)) == WARM
+    n = 10 * TRY_EVERY
+    alone = run(pace, n, lambda alone: 1.0 + (alone != faster))
+    assert 8 <= (n - alone if faster else alone) <= 11
 
 
 def test_it_changes_its_mind_when_the_machine_does():
