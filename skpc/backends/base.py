@@ -177,6 +177,10 @@ class Backend(ABC):
             compute it beside.
         """
 
+    def most_batches(self, n_rows: int) -> int:
+        """How many batches of so many rows :meth:`learn` can make use of in one call."""
+        return 1
+
     def learn(
         self,
         parameters: Parameters,
@@ -189,6 +193,7 @@ class Backend(ABC):
         Parameters
         ----------
         parameters : Parameters
+            Their arrays must not be changed afterwards: what the last call returned is known again.
         batches : list of (rows, weights or None)
             As in :meth:`statistics`, at least one.
         mixings : list of Mixing

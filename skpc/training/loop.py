@@ -17,8 +17,6 @@ from .updates import Updates
 
 #: Rows that a full-batch pass hands to the backend at once.
 FULL_PASS_ROWS = 1 << 15
-#: Batches that the backend may learn in one call.
-BATCHES_AHEAD = 16
 
 
 class EpochRecord(NamedTuple):
@@ -257,8 +255,9 @@ def _steps(backend, result, source, solver, updates, batch_size, rng, read_out):
             yield updates.learn_shown(result.state, result.raw, result.parameters, *batch)
         return
     ahead: list[Batch] = []
+    most = updates.most_batches(result.state, min(batch_size, source.n_rows))
     while True:
-        ahead += islice(batches, BATCHES_AHEAD - len(ahead))
+        ahead += islice(batches, most - len(ahead))
         if not ahead:
             return
         n, *learnt = updates.learn(result.state, result.raw, ahead)

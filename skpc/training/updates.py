@@ -65,6 +65,13 @@ class Updates:
         arrays, new = self._recorded(step, state.arrays, parameters, means)
         return state.advanced(arrays), new
 
+    def most_batches(self, state: SolverState, n_rows: int) -> int:
+        """How many batches of so many rows to give to ``learn`` at once."""
+        solver = self._solver
+        if not isinstance(solver, StepSolver) or solver.mixing(solver.next_step(state)) is None:
+            return 1
+        return self._backend.most_batches(n_rows)
+
     def learn(
         self,
         state: SolverState,

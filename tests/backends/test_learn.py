@@ -5,7 +5,7 @@ import pytest
 
 from skpc.backends import Mixing
 from skpc.backends.base import Backend
-from skpc.backends.numba_cpu import NumbaBackend, learning, sharing
+from skpc.backends.numba_cpu import NumbaBackend, crew, learning, sharing, tiles
 from skpc.circuit import Circuit, Input, Parameters, Product, Program, Sum
 from skpc.distributions import Bernoulli, Categorical, Indicator
 from skpc.solvers import EM, Anemone, MiniBatchEM, SolverState
@@ -145,6 +145,105 @@ def test_a_batch_without_weight_and_rows_of_other_kinds():
     found, mine, _ = learnt(backend, parameters, batches, solver, smoothing)
     assert mine == pytest.approx(total)
     assert_close(found, expected, 1e-9)
+
+
+@pytest.fixture
+def teams(monkeypatch):
+    """Helpers are waited for, be there a core or not; what came of every run."""
+    seen = []
+    run = crew.Crew.learn_batches
+
+    def watched(self, *args):
+        done = run(self, *args)
+        seen.append(int(self._batch_jobs[0, tiles.N_THREADS]))
+        return done
+
+    monkeypatch.setattr(crew, "WORK_OF_TURN", 1e-3)
+    monkeypatch.setattr(learning, "cores", lambda: 4)
+    monkeypatch.setattr(crew.Crew, "learn_batches", watched)
+    monkeypatch.setattr(crew.Pace, "prefers_alone", lambda self: False)
+    return seen
+
+
+@pytest.mark.parametrize("units", [4, 40])
+@pytest.mark.parametrize("most_work", [2.0, 0.01], ids=["chunk", "row by row"])
+def test_teams_change_no_bit(units, most_work, teams, monkeypatch):
+    """With many units the step is shared, too."""
+    monkeypatch.setattr(sharing, "MOST_WORK", most_work)
+    rng = np.random.default_rng(0)
+    node = Product([Input(i, Bernoulli(), units) for i in range(2)])
+    for i in range(2, 16):
+        node = Product(
+            [Sum(node, units), Input(i, Categorical(3) if i % 3 else Bernoulli(), units)]
+        )
+    program = Program(Circuit(Sum(node)))
+    assert (program.n_weights > tiles.STEP_WEIGHTS) == (units > 4)
+    parameters = reference.random_parameters(program, rng)
+    batches = [(rng.integers(0, 2, (n, 16)).astype(np.uint8), None) for n in (500, 200, 400)]
+    found = set()
+    for n_jobs in (1, 2, 4):
+        backend = NumbaBackend(program, np.float32, n_jobs)
+        learned, _, most = learnt(backend, parameters, batches, Anemone(), smoothing_of(program))
+        assert most == 3
+        found.add(bits(learned))
+    assert len(found) == 1
+    assert max(teams) > 1
+    plain = Plain(program, np.float32, 1)
+    expected, _, _ = learnt(plain, parameters, batches, Anemone(), smoothing_of(program))
+    assert_close(learned, expected, 2e-3)
+
+
+def test_rows_that_fill_no_panel_stay_within_their_arrays():
+    """Codes are written panel by panel: rows of the last one count where room is scarce."""
+    program = Program(Circuit(Sum(Product([Input(i, Bernoulli(), 2) for i in range(800)]))))
+    backend = NumbaBackend(program, np.float32, 1)
+    learner = backend._learner
+    most = learner.bench.most_together
+    for n in range(1, most + 2):
+        layout, _ = learner._lanes(n)
+        assert not learner.may_run(n) or layout.n_padded <= most
+
+
+def test_weights_need_not_lie_side_by_side():
+    parameters = reference.make("tree")
+    X = problem(parameters)[2][0]
+    columns = np.random.default_rng(0).random((len(X), 3))
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    steps = [Mixing(0.5, True)]
+    found = backend.learn(parameters, [(X, columns[:, 1])], steps, None)
+    expected = backend.learn(parameters, [(X, columns[:, 1].copy())], steps, None)
+    assert found[:3] == expected[:3]
+    assert found.weight == pytest.approx(columns[:, 1].sum())
+    assert bits(found.parameters) == bits(expected.parameters)
+
+
+def test_a_run_that_was_interrupted_while_it_began_knows_nothing(monkeypatch):
+    parameters = reference.make("tree")
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    batches, steps = problem(parameters), [Mixing(0.5, True)] * len(SIZES)
+    first = backend.learn(parameters, batches, steps, None).parameters
+    expected = backend.learn(first, batches, steps, None)
+    backend.learn(parameters, batches, steps, None)
+    first = backend.learn(parameters, batches, steps, None).parameters
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            backend._stepper, "top_down", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            backend.learn(parameters, batches, steps, None)
+    found = backend.learn(first, batches, steps, None)
+    assert found.log_likelihood == expected.log_likelihood
+
+
+def test_one_batch_is_held_at_a_time_where_more_are_of_no_use():
+    parameters = reference.make("tree")
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    state = SolverState(horizon=10)
+    assert Updates(backend, Anemone(), None).most_batches(state, 100) == 16
+    assert Updates(backend, Anemone(momentum=0.9), None).most_batches(state, 100) == 1
+    assert Updates(backend, Anemone(), None).most_batches(state, 1 << 20) == 1
+    others = NumbaBackend(reference.make("mixed_families").program, np.float64, 1)
+    assert Updates(others, Anemone(), None).most_batches(state, 100) == 1
 
 
 def test_fixed_leaves_stay_and_tables_stay_tables():

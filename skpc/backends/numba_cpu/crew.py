@@ -154,7 +154,8 @@ class Crew:
             )
             calls.append(call)
         self._own = calls[0]
-        self._pace = Pace()
+        #: Of single batches, and of several at once.
+        self._pace, self._run_pace = Pace(), Pace()
         self._helpers = [Helper(call) for call in calls[1:]]
         if run is not None:
             self._flags[: len(self._helpers)] = [helper.address for helper in self._helpers]
@@ -188,7 +189,7 @@ class Crew:
         """
         run = self._run
         assert run is not None
-        alone = n_threads > 1 and self._pace.prefers_alone()
+        alone = n_threads > 1 and self._run_pace.prefers_alone()
         n_helpers = 0 if alone else n_threads - 1
         for i, (layout, (X, weight)) in enumerate(zip(layouts, batches, strict=True)):
             job, lanes = self._batch_jobs[i], (0, layout.n_lanes)
@@ -211,7 +212,7 @@ class Crew:
             self.leaf_out[:] = 0
         if n_threads > 1 and done:
             rows = sum(layout.n_padded for layout in layouts[:done])
-            self._pace.note(alone, seconds / rows)
+            self._run_pace.note(alone, seconds / rows)
         return done, came
 
     def learn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from itertools import pairwise
@@ -74,6 +75,8 @@ class NumbaBackend(Backend):
         self._smoothed: tuple[Statistics, np.ndarray | None] | None = None
         #: Batches to be learnt one by one before several are tried again, now and after a failure.
         self._patience, self._impatience = 0, 1
+        #: Held while batches follow each other: the run is there once.
+        self._running = threading.Lock()
         wide = int(program.units.max()) > 64
         self._tile_panels = max(1, (WIDE_TILE_ROWS if wide else TILE_ROWS) // PANEL)
         # Below one rounding per unit and term of a sum: see products.py.
@@ -86,6 +89,7 @@ class NumbaBackend(Backend):
     # -- the contract -----------------------------------------------------------------
 
     def at_work(self) -> AbstractContextManager:
+        self._patience, self._impatience = 0, 1
         return threads_at_work(self.n_jobs)
 
     def prepared(self, parameters: Parameters | Packed) -> Packed:
@@ -128,7 +132,9 @@ class NumbaBackend(Backend):
         return total
 
     def _checked_weight(self, X: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weight = sample_weight
+        if weight is not None:
+            weight = np.ascontiguousarray(weight, dtype=np.float64)
         if weight is not None and weight.shape != (len(X),):
             raise ValueError(f"sample_weight has shape {weight.shape}; {(len(X),)} is needed.")
         return weight
@@ -141,6 +147,9 @@ class NumbaBackend(Backend):
 
     def _foresee(self, parameters: Parameters) -> None:
         self._foreseen = parameters, self._stepper.top_down(parameters)
+
+    def most_batches(self, n_rows: int) -> int:
+        return MOST_BATCHES if self._learner.may_run(n_rows) else 1
 
     def learn(
         self,
@@ -156,7 +165,12 @@ class NumbaBackend(Backend):
         if self._patience > 0:
             self._patience -= 1
         elif all(self._learner.may_run(len(X)) for X, _ in batches):
-            found = self._learn_run(parameters, batches, mixings, smoothing, rows_more)
+            found = None
+            if self._running.acquire(blocking=False):
+                try:
+                    found = self._learn_run(parameters, batches, mixings, smoothing, rows_more)
+                finally:
+                    self._running.release()
             if found is not None:
                 return found
         return self._learn_one(parameters, *batches[0], mixings[0], smoothing, rows_more)

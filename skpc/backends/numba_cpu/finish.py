@@ -22,8 +22,8 @@ LEARNT, NO_WEIGHT, DAMAGED, LOST = range(4)
 #: How members of a family are tables: they stay as they are; they are one; the first state has
 #: what the others leave.
 STAYS, WHOLE, BUT_FIRST = range(3)
-# What threads tell each other, a cache line apart: who joined, how many the team has, and who is
-# done with what merged sums counted, with inputs, and with merged sums; whether parameters are new.
+# What threads tell each other, a cache line apart: who joined, how many the team has, who is done
+# with what merged sums counted, whether the weights are new, and who is done with inputs and all.
 JOINED, TEAM, UNPACKED, DESCENDED, PACKED, FINISHED = range(0, 96, 16)
 # What the leading thread tells the others of a step.
 KEEP, LEARN, BY_TOP_DOWN, SCALE, N_LANES, PLACE = range(6)
@@ -107,7 +107,7 @@ def take_step(leads, n_threads, turns, edges, own, stepping):
     ratios, used, tops = own
     here = np.int64(says[PLACE])
     there = 1 - here
-    scale, learns = says[SCALE], here == here  # a literal would be compiled for
+    scale, learns = says[SCALE], n_team > 0  # a literal would be compiled for
     lanes = edges[: np.int64(says[N_LANES])]
     inputs, merged = layout[2], layout[3].shape[0]
     first, last = me * merged // n_team, (me + 1) * merged // n_team

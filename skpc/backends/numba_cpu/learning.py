@@ -37,7 +37,7 @@ from .sharing import Sharing
 from .simd import PANEL
 from .stepper import Stepper
 from .tables import add_statistics, unpack_tables
-from .tiles import ALONE, ENDS, FOLLOWS, LEADS, LOST_SHARE, learn_tiles, write_job
+from .tiles import ALONE, ENDS, FOLLOWS, LEADS, LOST_SHARE, NO_CELLS, learn_tiles, write_job
 from .workspace import Bench, Workspace
 
 #: Least rows times weights of a lane: with fewer, threads that stand by do not gain.
@@ -357,12 +357,11 @@ class Learner:
     def may_run(self, n_rows: int) -> bool:
         """Whether batches of so many rows may follow each other in compiled code."""
         sharing = self.bench.sharing
-        return (
-            self.run is not None
-            and sharing is not None
-            and 0 < n_rows <= min(sharing.n_rows, self.bench.most_together)
-            and self._lanes(n_rows)[1] * self.program.n_weights <= CREW_NUMBERS
-        )
+        if self.run is None or sharing is None or not 0 < n_rows <= sharing.n_rows:
+            return False
+        layout, n_lanes = self._lanes(n_rows)
+        fits = layout.n_padded <= self.bench.most_together
+        return fits and n_lanes * self.program.n_weights <= CREW_NUMBERS
 
     def _lanes(self, n_rows: int) -> tuple[Layout, int]:
         """How rows of a chunk lie, and how many lanes their sums have."""
@@ -514,10 +513,10 @@ class Learner:
 
         def member(i: int, shared: Any, space: Workspace) -> None:
             job = np.empty(ENDS + layout.n_lanes + 1, dtype=np.int64)
-            where = (ends[i], ends[i + 1]), model.addresses, layout.ends
-            way = FOLLOWS if i else LEADS
-            team = {"n_threads": n_threads, "turns": TURNS_TO_WAKE}
-            write_job(job, False, way, data[2], self._tile_panels, *where, **team)
+            way, lanes = FOLLOWS if i else LEADS, (ends[i], ends[i + 1])
+            size, team = (data[2], self._tile_panels), (n_threads, TURNS_TO_WAKE)
+            addresses, starts = model.addresses, layout.ends
+            write_job(job, False, way, *size, lanes, addresses, starts, NO_CELLS, *team)
             learn = self._prepared(bench, data, of_rows, space, shared, accumulators, job)
             room.chores.wait(partial(learn, room.chores.left))
 

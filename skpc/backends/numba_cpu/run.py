@@ -61,7 +61,8 @@ class Run:
             np.zeros((2, int(self._units[-1]))),
         )
         self._smoothing = np.zeros(program.n_rows), np.zeros(n_leaf_out)
-        self._smoothed: Statistics | None = None
+        #: Whose smoothing lies here, in a list; nothing is known of it otherwise.
+        self._smoothed: list[Statistics | None] = []
         model = self.model
         reach, messages, team = stepper.new_scratch()
         self.arrays = (
@@ -94,13 +95,15 @@ class Run:
         smoothing: Statistics | None,
     ) -> None:
         """Go on from these parameters, with these steps."""
-        if self._known is not parameters:
+        # An interrupt must not leave something half written that passes for known.
+        known, self._known = self._known, None
+        if known is not parameters:
             self._take(parameters)
-        self._known = None
-        if self._smoothed is not smoothing:
+        if self._smoothed != [smoothing]:
+            self._smoothed = []
             self._smoothing[0][:] = rows_more
             self._smooth_tables(smoothing)
-            self._smoothed = smoothing
+            self._smoothed = [smoothing]
         for step, mixing in zip(self.steps, mixings):
             step[:] = 1.0 - mixing.step, mixing.step, mixing.by_top_down
 

@@ -200,50 +200,65 @@ def learn_tiles(
                         none, mine[N_ROWS] // PANEL, lost, log_likelihood, bound, learning, shared,
                         own,
                     )  # fmt: skip
-            for lane in range(mine[FIRST], mine[FIRST] if paid else mine[LAST]):
-                lane_edges = offset(pointer(edges), lane * edges.shape[1])
-                lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
-                first = mine[ENDS + lane]
-                all_panels = mine[ENDS + lane + 1] - first
-                n_chunks = count_chunks(all_panels, shared) if mine[TOGETHER] == ALONE else 1
-                for chunk in range(n_chunks):
-                    begun = first_panel(chunk, n_chunks, all_panels)
-                    length = first_panel(chunk + 1, n_chunks, all_panels) - begun
-                    begun += first
-                    if shared is not None:
-                        if mine[TOGETHER] == ALONE:
-                            begin_chunk(shared)
-                            alone = mine[TOGETHER] == ALONE  # no literal, as above
-                            cells = none - 1, none, none, none
-                            learning = (
-                                row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves,
-                                not alone,
+            # Of a batch that does not pay every thread has some lanes, and the one that leads those
+            # of whoever did not come.
+            n_parts = 1
+            if batches is not None:
+                if job[N_BATCHES] > 0 and not paid:
+                    n_parts += job[N_HELPERS]
+            for part in range(n_parts):
+                first_lane, last_lane = mine[FIRST], mine[FIRST] if paid else mine[LAST]
+                if n_parts > 1:
+                    first_lane, last_lane = part_of_lanes(part, n_parts, mine[LAST])
+                    if part > 0:
+                        if not is_free(part - 1, batches):
+                            continue
+                for lane in range(first_lane, last_lane):
+                    lane_edges = offset(pointer(edges), lane * edges.shape[1])
+                    lane_leaves = offset(pointer(leaf_out), lane * leaf_out.shape[1])
+                    first = mine[ENDS + lane]
+                    all_panels = mine[ENDS + lane + 1] - first
+                    n_chunks = count_chunks(all_panels, shared) if mine[TOGETHER] == ALONE else 1
+                    for chunk in range(n_chunks):
+                        begun = first_panel(chunk, n_chunks, all_panels)
+                        length = first_panel(chunk + 1, n_chunks, all_panels) - begun
+                        begun += first
+                        if shared is not None:
+                            if mine[TOGETHER] == ALONE:
+                                begin_chunk(shared)
+                                alone = mine[TOGETHER] == ALONE  # no literal, as above
+                                cells = none - 1, none, none, none
+                                learning = (
+                                    row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves,
+                                    not alone,
+                                )  # fmt: skip
+                                if take_part(
+                                    alone, none + 1, none, cells, model, data, begun * PANEL,
+                                    length, lost, log_likelihood, bound, learning, shared, own,
+                                ):  # fmt: skip
+                                    continue
+                        n_tiles = count_tiles(length, mine[TILE_PANELS])
+                        for tile in range(n_tiles):
+                            start = first_panel(tile, n_tiles, length)
+                            n_panels = first_panel(tile + 1, n_tiles, length) - start
+                            row, rows = (begun + start) * PANEL, n_panels * PANEL
+                            forward_tile(
+                                tables, none, instructions.shape[0], model, data, row, n_panels,
+                                values, scales, factors, scratch, lost, read_below(shared, none),
                             )  # fmt: skip
-                            if take_part(
-                                alone, none + 1, none, cells, model, data, begun * PANEL, length,
-                                lost, log_likelihood, bound, learning, shared, own,
-                            ):  # fmt: skip
-                                continue
-                    n_tiles = count_tiles(length, mine[TILE_PANELS])
-                    for tile in range(n_tiles):
-                        start = first_panel(tile, n_tiles, length)
-                        n_panels = first_panel(tile + 1, n_tiles, length) - start
-                        row, rows = (begun + start) * PANEL, n_panels * PANEL
-                        forward_tile(
-                            tables, none, instructions.shape[0], model, data, row, n_panels,
-                            values, scales, factors, scratch, lost, read_below(shared, none),
-                        )  # fmt: skip
-                        root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
-                        root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
-                        for t in range(rows):
-                            whole = load(bound, row + t) <= LOST_SHARE
-                            share = load(row_weights, row + t) if whole else 0.0
-                            store(slots, root_slot + t, share)
-                        backward_tile(
-                            tables, none, instructions.shape[0], model, data, row, n_panels,
-                            values, factors, scratch, flow, slots, lane_edges, lane_leaves,
-                            sent_below(shared, none, none),
-                        )  # fmt: skip
+                            root_result(
+                                tables, row, n_panels, values, scales, log_likelihood, bound
+                            )
+                            root_slot = instructions[instructions.shape[0] - 1, SLOT] * rows
+                            for t in range(rows):
+                                whole = load(bound, row + t) <= LOST_SHARE
+                                share = load(row_weights, row + t) if whole else 0.0
+                                store(slots, root_slot + t, share)
+                            backward_tile(
+                                tables, none, instructions.shape[0], model, data, row, n_panels,
+                                values, factors, scratch, flow, slots, lane_edges, lane_leaves,
+                                sent_below(shared, none, none),
+                            )  # fmt: skip
             restore_rounding(before)
             if batches is not None:
                 if job[N_BATCHES] > 0:
@@ -268,8 +283,8 @@ def learn_tiles(
                         if done < job[N_BATCHES]:
                             continue
             break
-        job[DONE], job[CAME] = done, came
         if job[STAYS] == 0:
+            job[DONE], job[CAME] = done, came
             return True
         stand(flag)
 
@@ -298,19 +313,37 @@ def _call(way, mine, n_helpers, batches):
     """Call helpers to the same job, in their way; how many stood by."""
     calls, flags, found = batches[1], batches[2], 0
     for h in range(n_helpers):
-        calls[h] = mine
-        calls[h, STAYS], calls[h, TOGETHER], calls[h, FIRST] = 1, way, mine[LAST]
+        # All but that it stays, which a thread that gives up may be looking at.
+        calls[h, TOGETHER:] = mine[TOGETHER:]
+        calls[h, TOGETHER] = way
+        calls[h, FIRST], calls[h, LAST] = part_of_lanes(h + 1, n_helpers + 1, mine[LAST])
         flag = pointer_at(pointer(flags), flags[h])
-        calls[h, CAME] = 1 if swap(flag, STANDING, CALLED) else 0
-        found += calls[h, CAME]
+        calls[h, IS_CALLED] = 1 if swap(flag, STANDING, CALLED) else 0
+        found += calls[h, IS_CALLED]
     return found
+
+
+@kernel
+def part_of_lanes(part, n_parts, n_lanes):
+    """The first lane of a part of them, and the one after its last."""
+    return part * n_lanes // n_parts, (part + 1) * n_lanes // n_parts
+
+
+@kernel
+def is_free(h, batches):
+    """Whether a helper has not begun, and will not."""
+    calls, flags = batches[1], batches[2]
+    free = calls[h, IS_CALLED] == 0 or swap(pointer_at(pointer(flags), flags[h]), CALLED, STANDING)
+    if free:
+        calls[h, IS_CALLED] = 0
+    return free
 
 
 @kernel
 def _end_calls(n_helpers, batches):
     calls, flags = batches[1], batches[2]
     for h in range(n_helpers):
-        if calls[h, CAME] != 0:
+        if calls[h, IS_CALLED] != 0:
             end_call(pointer_at(pointer(flags), flags[h]))
 
 
@@ -320,8 +353,8 @@ KIND, AT_CELLS, CELL_ROWS, CELL_COLUMNS = range(6, 10)
 AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS = range(10, 14)
 #: How many threads there are for a chunk, and how long to look for them. Of several batches: how
 #: many, with how many helpers, where their parameters lie; how many were learnt, and what came of
-#: the last (or whether a helper came).
-N_THREADS, TURNS, N_BATCHES, N_HELPERS, HERE, DONE, CAME, ENDS = range(14, 22)
+#: the last; whether a helper was called.
+N_THREADS, TURNS, N_BATCHES, N_HELPERS, HERE, DONE, CAME, IS_CALLED, ENDS = range(14, 23)
 #: For rows whose codes are there.
 NO_CELLS = (-1, 0, 0, 0)
 #: How a thread goes about rows of which parts are equal: with its own, chunk by chunk; first or
