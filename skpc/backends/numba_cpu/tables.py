@@ -98,8 +98,8 @@ def lay_out_tables(program: Program, plan: Plan) -> TableLayout:
     for group in plan.merged:
         shape = group.height, group.width, len(group.sums)
         at = group.out_start, group.packed_start, group.scale_start, n_values
-        starts = zip(group.weight_starts.tolist(), group.unit_starts.tolist())
-        places += [(*start, len(groups), i) for i, start in enumerate(starts)]
+        pairs = zip(group.weight_starts.tolist(), group.unit_starts.tolist())
+        places += [(*pair, len(groups), i) for i, pair in enumerate(pairs)]
         groups.append((row_of[group.family], group.states, *shape, *at))
         n_values += len(group.sums) * group.height * (group.states + 1)
     leaves = [(groups[g][FAMILY], unit) for _, unit, g, _ in places]
