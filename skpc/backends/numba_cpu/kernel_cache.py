@@ -105,7 +105,7 @@ class _Cache(caching.FunctionCache):
 #: AMD EPYC (Zen 3); the rest takes two seconds in all. More where others were not compiled before.
 _LONG = {
     "score_tiles": ("scoring", "2 to 15"),
-    "learn_tiles": ("learning", "7 to 30"),
+    "learn_tiles": ("learning", "7 to 40"),
     "curve_tiles": ("second derivatives", "30 to 60"),
 }
 
