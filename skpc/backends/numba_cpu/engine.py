@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager
-from functools import cached_property, partial
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
+from ...utils.lazy import lazy
 from .. import log_curvature, log_domain
 from ..base import Backend, Learnt, Mixing, TopDown, check_wanted
 from ..weights import mixed_leaves
@@ -253,17 +254,17 @@ class NumbaBackend(Backend):
             self._smoothed = smoothing, rows if alike else None
         return self._smoothed[1]
 
-    @cached_property
+    @lazy
     def _no_use(self) -> np.ndarray:
         return np.zeros(self.program.n_rows)
 
-    @cached_property
+    @lazy
     def _stepper(self) -> Stepper:
         return Stepper(self.program, self.dtype)
 
     # -- layout, made once ----------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def _scoring(self) -> Bench:
         plan = make_plan(self.program, training=False)
         return Bench(plan, self.dtype, self._sharing(training=False))
@@ -275,11 +276,11 @@ class NumbaBackend(Backend):
         sharing = Sharing(self._scoped, training, self.dtype)
         return sharing if sharing.pays else None
 
-    @cached_property
+    @lazy
     def _scoped(self) -> Scoped | None:
         return Scoped(self.program) if may_share(self.program, self.dtype) else None
 
-    @cached_property
+    @lazy
     def _learner(self) -> Learner:
         return Learner(
             self.program,
@@ -293,17 +294,17 @@ class NumbaBackend(Backend):
             self._stepper,
         )
 
-    @cached_property
+    @lazy
     def _curving(self) -> CurvatureBench:
         from .curvature import CurvatureBench
 
         return CurvatureBench(self.program, self.dtype)
 
-    @cached_property
+    @lazy
     def _packer(self) -> Packer:
         return Packer(self.program, self._scoring.plan, self.dtype)
 
-    @cached_property
+    @lazy
     def _lane_tiles(self) -> int:
         plan = self._scoring.plan
         numbers = (plan.n_codes + plan.n_data) * self._tile_panels * PANEL
@@ -374,7 +375,7 @@ class NumbaBackend(Backend):
             return self._more_exact.statistics(parameters, X, weight, wanted)
         return log_curvature.statistics(parameters, X, weight, wanted)
 
-    @cached_property
+    @lazy
     def _more_exact(self) -> NumbaBackend | None:
         """The same in float64, if this is not."""
         if self.dtype == np.float64:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
+from ...utils.lazy import lazy
 from .accumulate import add_lanes, add_rows
 from .chunks import CHUNK, NO_CHUNK, PLACED
 from .crew import Crew
@@ -217,7 +218,7 @@ class Learner:
     def _nothing(self, flows: np.ndarray) -> Statistics:
         return Statistics(0.0, 0.0, flows, [np.zeros(shape) for shape in self._leaf_shapes])
 
-    @cached_property
+    @lazy
     def _most_rows(self) -> int:
         return self.max_lanes * self._lane_tiles * self._tile_panels * PANEL
 
@@ -590,13 +591,13 @@ class Learner:
             else:
                 out += part
 
-    @cached_property
+    @lazy
     def _leaf_shapes(self) -> list[tuple[int, int]]:
         program = self.program
         pairs = zip(program.families, program.family_units, strict=True)
         return [(n, 1 + family.n_statistics) for family, n in pairs]
 
-    @cached_property
+    @lazy
     def _state_statistics(self) -> dict[int, np.ndarray | None]:
         """Sufficient statistics of every state of the finite families; None if they are one-hot."""
         found: dict[int, np.ndarray | None] = {}

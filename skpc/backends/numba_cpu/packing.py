@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...circuit import Parameters, Program
+from ...utils.lazy import lazy
 from .plan import Plan
 from .tables import lay_out_tables, pack_tables
 
@@ -157,7 +157,7 @@ class Packer:
                 f"{self._shapes}; use parameters of the same circuit."
             )
 
-    @cached_property
+    @lazy
     def _group_families(self) -> list[int]:
         families = enumerate(self.program.families)
         return [f for f, family in families if family.n_variables > 1]

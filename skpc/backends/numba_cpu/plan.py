@@ -13,11 +13,11 @@ tree's leaves, and no row ever passes through their products.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
 from ...circuit.program import Program
+from ...utils.lazy import lazy
 from .columns import (
     ARG,
     ARG_END,
@@ -86,12 +86,12 @@ class LeafFamily:
     variables: list[int] = field(default_factory=list)
     first_slot: int = 0
 
-    @cached_property
+    @lazy
     def columns(self) -> np.ndarray:
         """The variables as an array."""
         return np.array(self.variables, dtype=np.int64)
 
-    @cached_property
+    @lazy
     def last_column(self) -> int:
         """The highest of them."""
         return max(self.variables)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...circuit import Program
+from ...utils.lazy import lazy
 from .chunks import MOST_THREADS, TOLD
 from .columns import (
     ARG,
@@ -153,7 +153,7 @@ class Sharing:
                 return False
         return True
 
-    @cached_property
+    @lazy
     def _blocks(self) -> tuple[np.ndarray, np.ndarray]:
         """Columns that are encoded together, and the list of all columns."""
         blocks, columns = [], []
@@ -165,14 +165,14 @@ class Sharing:
                     columns += mine
         return np.array(blocks, dtype=np.int64), np.array(columns, dtype=np.int64)
 
-    @cached_property
+    @lazy
     def _active(self) -> np.ndarray:
         """Scopes with something to do, subtree by subtree, those below before those above."""
         order = [s for s in self._subtrees() if self._scopes[s, WORK] > 0]
         self._scopes[order, POSITION] = np.arange(len(order))
         return np.array(order, dtype=np.int64)
 
-    @cached_property
+    @lazy
     def sides(self) -> np.ndarray:
         """Where every vector of the program lies among the subtrees, from 0 to 1."""
         n_active = len(self._active)
@@ -199,7 +199,7 @@ class Sharing:
                 found[waiting.pop()] = None
         return list(found)
 
-    @cached_property
+    @lazy
     def _halved_from(self) -> int:
         work = self._scopes[self._active, WORK]
         return HALVED if work.mean() >= HALVED_WORK else self.n_rows
