@@ -142,12 +142,17 @@ def measure_machine(threads, rounds):
 
 
 def time_in_turns(tasks, rounds):
-    """Median seconds of every task; one call of each, unmeasured, comes first."""
+    """Median seconds of every task: a turn is two calls, of which the second counts.
+
+    During the first one threads of the task before may still stand by, and caches fill. The first
+    turn of each does not count either.
+    """
     for task in tasks.values():
         task()
     seconds = {key: [] for key in tasks}
     for _ in range(rounds):
         for key, task in tasks.items():
+            task()
             started = perf_counter()
             task()
             seconds[key].append(perf_counter() - started)
