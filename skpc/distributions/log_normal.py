@@ -1,12 +1,12 @@
 """Log-normal leaves: positive numbers whose logarithms are Gaussian."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.lazy import lazy
 from .base import Distribution, FloatArray, observed_cells
 from .gaussian import Gaussian
 
@@ -64,7 +64,7 @@ class LogNormal(Distribution):
     def __post_init__(self) -> None:
         object.__setattr__(self, "variance_floor", self._logarithm.variance_floor)
 
-    @cached_property
+    @lazy
     def _logarithm(self) -> Gaussian:
         """The distribution of log x."""
         return Gaussian(self.variance_floor)

@@ -1,12 +1,12 @@
 """Gaussian leaves over a group of columns, with every covariance and missing cells exact."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.lazy import lazy
 from .base import Distribution, FloatArray
 
 # Larger values count as so large: their squares leave room for products of matrices.
@@ -108,12 +108,12 @@ class MultivariateGaussian(Distribution):
         d = self.n_variables
         return d + d * (d + 1) // 2
 
-    @cached_property
+    @lazy
     def _floor(self) -> FloatArray:
         """The floors as a diagonal matrix."""
         return np.diag(np.broadcast_to(self.variance_floor, self.n_variables))
 
-    @cached_property
+    @lazy
     def _upper(self) -> tuple[np.ndarray, np.ndarray]:
         return np.triu_indices(self.n_variables)
 

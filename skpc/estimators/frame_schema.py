@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ..utils.lazy import lazy
 from .columns import NOTHING, WORDS
 
 
@@ -42,7 +42,7 @@ class ColumnSchema:
     declared: int = 0
     numbers: tuple[float, ...] | None = None
 
-    @cached_property
+    @lazy
     def numbers_of_words(self) -> dict[str, int]:
         """The number of every word."""
         return {word: i for i, word in enumerate(self.words or ())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ..backends import Backend, TopDown
 from ..circuit import Parameters, Statistics
 from ..solvers import Solver, SolverState
+from ..utils.lazy import lazy
 from .shrinkage import ReadOut
 from .updates import learn_batch
 
@@ -39,12 +40,12 @@ class OpenBatch:
     backend: Backend
     statistics: Statistics
 
-    @cached_property
+    @lazy
     def prepared(self) -> Any:
         """The parameters as the backend reads them."""
         return self.backend.prepared(self.shown)
 
-    @cached_property
+    @lazy
     def top_down(self) -> TopDown:
         """Of the parameters."""
         return self.backend.top_down(self.parameters)
@@ -78,7 +79,7 @@ class ToLearn:
     def __init__(self, compute: Callable[[], Learnt]) -> None:
         self._compute = compute
 
-    @cached_property
+    @lazy
     def _learnt(self) -> Learnt:
         return self._compute()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, wraps
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ...circuit import Parameters, Program, Statistics
+from ...utils.lazy import lazy
 from .. import log_curvature, log_domain
 from ..base import Backend, TopDown, check_wanted
 from ..numba_cpu.lanes import allowed_threads
@@ -215,7 +216,7 @@ class TorchBackend(Backend):
 
     # -- layout, made once ----------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def torch_device(self) -> torch.device:
         """Where it computes, as torch names it."""
         return torch.device("cpu" if self.device == "torch" else self.device)
@@ -229,11 +230,11 @@ class TorchBackend(Backend):
         """Numbers a row that a pass holds: values and flows of all units."""
         return self._plan.n_places
 
-    @cached_property
+    @lazy
     def _plan(self) -> Plan:
         return Plan(self.program)
 
-    @cached_property
+    @lazy
     def _passes(self) -> Passes:
         kind = RecordedPasses if self.torch_device.type == "cuda" else Passes
         return kind(self._plan, self._kind, self.torch_device, self.products)
@@ -255,11 +256,11 @@ class TorchBackend(Backend):
         leaves = [leaf.pack(tensors, self._kind) for leaf in self._passes.leaves]
         return Model(self._read(tensors), leaves)
 
-    @cached_property
+    @lazy
     def _uses(self) -> Uses:
         return Uses(self._plan, self._kind, self.torch_device)
 
-    @cached_property
+    @lazy
     def _host_backend(self) -> Backend:
         from ..numba_cpu import NumbaBackend
 
