@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .atomics import add, pause, peek
+from .atomics import add, peek
 from .backward import backward_tile
 from .columns import (
     ABOVE,
@@ -53,7 +53,7 @@ from .gather import halves
 from .kernel_cache import kernel
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
 from .rows import write_block
-from .runs import put, take
+from .short_vectors import put, take
 from .simd import (
     LANES,
     PANEL,
@@ -68,7 +68,7 @@ from .simd import (
     vload,
     vstore,
 )
-from .team import LATE, await_team, close_team, join_team, wait_for_number
+from .team import LATE, await_team, close_team, join_team, wait_for_flag, wait_for_number
 
 # What threads tell each other, far enough apart for a cache line each: blocks of cells that are
 # taken, by helpers, and encoded; how many have joined, and how many the team has; who has numbered
@@ -201,12 +201,12 @@ def take_part(
         wait_for_number(offset(told, NUMBERED), n_team)
         pays = _place(scopes, below, active, n, n_team, places, tasks, buffers, shared[5])
         add(offset(told, PLACED), CHUNK if pays else NO_CHUNK)
-    _wait(offset(told, PLACED))
+    wait_for_flag(offset(told, PLACED))
     if peek(offset(told, PLACED)) != CHUNK:
         return False
     if me >= LATE:
         return True
-    # Large scopes lie above all others: these come first on the way up, and last on that down.
+    # Small scopes lie below all large ones: they come first on the way up, and last on that down.
     first, large, last = tasks[2 * me], tasks[2 * me + 1], tasks[2 * me + 2]
     for patient in range(2):
         for i in range(first, large):
@@ -227,7 +227,7 @@ def take_part(
             _flow_of_rows(row, n, learning[0], shared)
             add(offset(told, AT_ROOT), 1)
     if learning is not None:
-        _wait(offset(told, AT_ROOT))
+        wait_for_flag(offset(told, AT_ROOT))
         for back in range(last - large):
             s, half = tasks[last - 1 - back] // 2, tasks[last - 1 - back] % 2
             above = scopes[s, ABOVE]
@@ -276,12 +276,6 @@ def _encode(i, cells, codes, stride, blocks, columns, like):
 
 
 @kernel
-def _wait(flag):
-    while peek(flag) == 0:
-        pause()
-
-
-@kernel
 def _are_numbered(s, patient, scopes, parts, numbered):
     """Whether the parts of a scope are; for the patient they will be."""
     for p in range(scopes[s, PART], scopes[s, PART_END]):
@@ -289,7 +283,7 @@ def _are_numbered(s, patient, scopes, parts, numbered):
             flag = offset(numbered, scopes[parts[p], POSITION])
             if patient == 0 and peek(flag) == 0:
                 return False
-            _wait(flag)
+            wait_for_flag(flag)
     return True
 
 

@@ -27,7 +27,7 @@ from .columns import (
     WEIGHTS,
 )
 from .kernel_cache import entry_kernel, kernel
-from .runs import put, take
+from .short_vectors import put, take
 from .simd import (
     LANES,
     always_inline,
@@ -44,6 +44,7 @@ from .simd import (
     vmul,
     vsum,
 )
+from .team import wait_for_flag
 
 # What threads tell each other, a cache line apart: the next vector, vectors done, whether some
 # number was not finite; behind these, for every vector, whether it was visited.
@@ -117,9 +118,9 @@ def descend(
         )
         if n_threads > 1:
             for q in range(first_reader, last_reader):
-                _wait(offset(visited, load(readers, 2 * q)))
+                wait_for_flag(offset(visited, load(readers, 2 * q)))
             if copy != v:
-                _wait(offset(visited, copy))
+                wait_for_flag(offset(visited, copy))
         at, n = load(starts, v), load(units, v)
         for k in range(n):
             store(reached, at + k, 0.0)
@@ -152,12 +153,6 @@ def descend(
         if load(leaf_start, v) >= 0:
             _add(of_leaves, load(leaf_start, v), reached, at, n)
     return finite
-
-
-@kernel
-def _wait(flag):
-    while peek(flag) == 0:
-        pause()
 
 
 @kernel

@@ -19,7 +19,7 @@ from ...circuit import Program
 from .columns import LOG_SCALE
 from .kernel_cache import entry_kernel, kernel
 from .plan import Plan
-from .runs import put, take
+from .short_vectors import put, take
 from .simd import (
     LANES,
     load,

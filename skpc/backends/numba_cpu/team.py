@@ -45,3 +45,10 @@ def wait_for_number(flag, least):
     """Until a number is there."""
     while peek(flag) < least:
         pause()
+
+
+@kernel
+def wait_for_flag(flag):
+    """Until a number is not 0 any more."""
+    while peek(flag) == 0:
+        pause()
