@@ -134,7 +134,9 @@ def _folder() -> Path:
 
 
 #: No wrapper for callbacks from C, and for inner kernels none for calls from Python.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS: dict[str, Any] = {
+    "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False
+}
 
 
 def kernel(function):

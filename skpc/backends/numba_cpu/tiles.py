@@ -314,7 +314,8 @@ def _call(way, mine, n_helpers, batches):
     calls, flags, found = batches[1], batches[2], 0
     for h in range(n_helpers):
         # All but that it stays, which a thread that gives up may be looking at.
-        calls[h, TOGETHER:] = mine[TOGETHER:]
+        for k in range(TOGETHER, mine.size):
+            calls[h, k] = mine[k]
         calls[h, TOGETHER] = way
         calls[h, FIRST], calls[h, LAST] = part_of_lanes(h + 1, n_helpers + 1, mine[LAST])
         flag = pointer_at(pointer(flags), flags[h])
