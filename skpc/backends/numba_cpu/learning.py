@@ -360,9 +360,8 @@ class Learner:
         sharing = self.bench.sharing
         if self.run is None or sharing is None or not 0 < n_rows <= sharing.n_rows:
             return False
-        layout, n_lanes = self._lanes(n_rows)
-        fits = layout.n_padded <= self.bench.most_together
-        return fits and n_lanes * self.program.n_weights <= CREW_NUMBERS
+        layout, _ = self._lanes(n_rows)
+        return layout.n_padded <= self.bench.most_together
 
     def _lanes(self, n_rows: int) -> tuple[Layout, int]:
         """How rows of a chunk lie, and how many lanes their sums have."""

@@ -48,8 +48,9 @@ from .simd import PANEL
 
 #: Rows of a chunk: in more of them more parts are equal, but what is computed leaves the cache.
 CHUNK_ROWS = 1024
-#: Bytes of values up to which rows share a chunk.
-CHUNK_BYTES = 1 << 27
+#: Bytes of the values of a chunk, and how many parts of a circuit's values are expected to fit in
+#: there: the rest is equal to them. If it is not, rows are computed one by one.
+CHUNK_BYTES, ALIKE = 1 << 28, 8
 #: Share of the work of all rows above which scopes do not pay, and where one thread does it all.
 MOST_WORK, MOST_WORK_ALONE = 0.7, 0.4
 #: Numbers between the rows of a scope and those of the next.
@@ -77,7 +78,7 @@ def may_share(program: Program, dtype: np.dtype) -> bool:
 
 def _chunk_rows(units: int, dtype: np.dtype) -> int:
     """Rows of a chunk that has so many values a row; 0 if these would be too few."""
-    most = min(CHUNK_ROWS, CHUNK_BYTES // (dtype.itemsize * max(1, units)))
+    most = min(CHUNK_ROWS, ALIKE * CHUNK_BYTES // (dtype.itemsize * max(1, units)))
     return 0 if most < CHUNK_ROWS // 4 else most - most % PANEL
 
 
@@ -208,9 +209,9 @@ class Sharing:
         """Arrays for the threads at work on one chunk, and all else that the kernels need."""
         plan, n, dtype = self.plan, self.n_rows, self.dtype
         most = MOST_WORK if self.for_many else MOST_WORK_ALONE
-        values, scales, factors, slots = (
-            int((most * n + PANEL) * max(1, size)) for size in plan.sizes.sum(axis=0)
-        )
+        sizes = plan.sizes.sum(axis=0)
+        rows = min(most * n, CHUNK_BYTES // (dtype.itemsize * max(1, int(sizes[0]))))
+        values, scales, factors, slots = (int((rows + PANEL) * max(1, size)) for size in sizes)
         n_scopes, n_maps = len(self._scopes), len(self._below)
         active = self._active
 

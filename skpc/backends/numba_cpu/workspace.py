@@ -39,12 +39,17 @@ class Bench:
 
     @property
     def most_together(self) -> int:
-        """Rows up to which one thread encodes them for all.
+        """Rows up to which threads that stand by compute a batch.
 
-        The others wait in their kernels then, and do not want the interpreter when it does.
+        One thread encodes them for all, or everybody does if they are a chunk. The others wait in
+        their kernels then, and do not want the interpreter when it does.
         """
-        plan = self.plan
-        return 0 if plan.group_leaves else FEW_NUMBERS // (plan.n_codes + plan.n_data)
+        plan, sharing = self.plan, self.sharing
+        if plan.group_leaves:
+            return 0
+        few = FEW_NUMBERS // (plan.n_codes + plan.n_data)
+        in_kernels = sharing is not None and sharing.for_many and not plan.n_data
+        return max(few, sharing.n_rows) if in_kernels and sharing else few
 
     @contextmanager
     def workspace(self, panels: int) -> Iterator[Workspace]:
