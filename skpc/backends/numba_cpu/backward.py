@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .columns import (
     ARG,
     ARG_END,
-    AT_SLOTS,
+    AT_RETURNS,
     BELOW,
     CHILD,
     CHILD_UNITS,
@@ -25,6 +27,8 @@ from .columns import (
     LOOKUP,
     MAP,
     MIXING,
+    OFFER,
+    OFFERS,
     OP,
     OUT,
     PANELS,
@@ -40,7 +44,6 @@ from .columns import (
     PUSH_MORE,
     SKIP,
     SLOT,
-    SLOTS,
     SUM,
     TABLE,
     TARGET,
@@ -51,7 +54,7 @@ from .columns import (
     WIDTH,
 )
 from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
-from .gather import halves, scatter
+from .gather import scatter, take_back
 from .kernel_cache import kernel
 from .leaves import exponential_backward, given_backward, table_backward
 from .mixing import kronecker_backward, mix_backward
@@ -75,16 +78,14 @@ def _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattere
     if step[OP] == GATHER:
         if scattered is not None:
             instructions, args, _ = tables
-            rows_below, stride, scopes, places, all_slots, half = scattered
+            rows_below, stride, scopes, places, returns, half, _, _ = scattered
             s = step[BELOW]
-            place = places[s]
-            at, size = place[AT_SLOTS], scopes[s, SLOTS]
+            width = scopes[s, OFFERS]
+            at = places[s, AT_RETURNS] + instructions[args[step[ARG], CHILD], OFFER]
             if half != 0:
-                at += size * place[PANELS] * PANEL
-            units = step[UNITS]
-            slot = instructions[args[step[ARG], CHILD], SLOT]
-            where = halves(place, at, size, slot, units)
-            scatter(rows_below, step[MAP] * stride, flow, 0, all_slots, where, units, n_panels)
+                at += width * places[s, PANELS] * PANEL
+            number, units = step[MAP] * stride, step[UNITS]
+            scatter(rows_below, number, flow, 0, returns, at, width, units, n_panels)
         return
     codes, floats, n_rows = data
     at = step[DATA] * n_rows + first_row
@@ -243,10 +244,10 @@ def backward_tile(
         size = units * rows
         value = step[VALUE] * rows
         n_pulls = step[PULL_END] - step[PULL]
-        slot = step[SLOT] * rows
+        slot, offered = step[SLOT] * rows, step[OFFER]
         is_sum = op == SUM or op == MIXING or op == KRONECKER
         single = False
-        if n_pulls == 1 and slot < 0:
+        if n_pulls == 1 and slot < 0 and offered < 0:
             parent = instructions[pulls[step[PULL], PARENT]]
             arg = args[pulls[step[PULL], PARENT_ARG]]
             single = parent[DIRECT] and arg[COLUMNS] == units and arg[HEIGHT] == parent[UNITS]
@@ -306,22 +307,35 @@ def backward_tile(
                         value,
                         units * PANEL,
                     )
-        if not single and (n_pulls > 0 or slot >= 0):
+        if not single and (n_pulls > 0 or slot >= 0 or offered >= 0):
             zero = vfill(flow, 0)
-            for i in range(0, size, LANES):
-                vstore(flow, i, zero)
-            _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels)
+            if n_pulls > 0:
+                for i in range(0, size, LANES):
+                    vstore(flow, i, zero)
+                _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels)
+            sent, at = slots, slot
+            if scattered is not None:
+                if offered >= 0:
+                    mine, width = scattered[6], scattered[7]
+                    take_back(mine, offered, width, scratch, 0, units, n_panels)
+                    if slot >= 0:
+                        for i in range(0, size, LANES):
+                            more = vload(slots, slot + i)
+                            vstore(scratch, i, vadd(vload(scratch, i), more))
+                    sent, at = scratch, np.int64(0)
             for i in range(0, size, LANES):
                 x = vload(values, value + i)
-                down = vload(flow, i)
+                down = zero
+                if n_pulls > 0:
+                    down = vload(flow, i)
                 if is_sum:
-                    if slot >= 0:
-                        down = vadd(down, vdivide_or_zero(vload(slots, slot + i), x))
+                    if at >= 0:
+                        down = vadd(down, vdivide_or_zero(vload(sent, at + i), x))
                     vstore(values, value + i, down)
                 else:
                     down = vmul(down, x)
-                    if slot >= 0:
-                        down = vadd(down, vload(slots, slot + i))
+                    if at >= 0:
+                        down = vadd(down, vload(sent, at + i))
                     vstore(flow, i, down)
         if op == TRANSPOSE:
             j = step[ARG]
@@ -348,7 +362,7 @@ def backward_tile(
                         x = vload(slots, target + i)
                         vstore(slots, target + i, vadd(x, vload(flow, i)))
         elif not is_sum:
-            if n_pulls > 0 or slot >= 0:
+            if n_pulls > 0 or slot >= 0 or offered >= 0:
                 _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattered)
         elif factors is not None:
             if op == KRONECKER:

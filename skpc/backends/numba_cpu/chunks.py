@@ -20,6 +20,8 @@ from .backward import backward_tile
 from .columns import (
     ABOVE,
     AT_FACTORS,
+    AT_OFFERS,
+    AT_RETURNS,
     AT_SCALES,
     AT_SLOTS,
     AT_VALUES,
@@ -34,6 +36,7 @@ from .columns import (
     LAST,
     LAST_MAP,
     N_DISTINCT,
+    OFFERS,
     PANELS,
     PART,
     PART_END,
@@ -151,6 +154,7 @@ def take_part(
         (places, tasks),
         buffers,
         _,
+        offers,
         team,
     ) = shared
     told = pointer(team)
@@ -199,7 +203,7 @@ def take_part(
         add(offset(told, NUMBERED), 1)
     if leads:
         wait_for_number(offset(told, NUMBERED), n_team)
-        pays = _place(scopes, below, active, n, n_team, places, tasks, buffers, shared[5])
+        pays = _place(scopes, below, active, n, n_team, places, tasks, buffers, shared[5], offers)
         add(offset(told, PLACED), CHUNK if pays else NO_CHUNK)
     wait_for_flag(offset(told, PLACED))
     if peek(offset(told, PLACED)) != CHUNK:
@@ -317,12 +321,12 @@ def _is_done(done, s, patient, scopes, places):
 
 
 @kernel
-def _place(scopes, below, active, n, n_team, places, tasks, buffers, down):
+def _place(scopes, below, active, n, n_team, places, tasks, buffers, down, offers):
     """Say where the rows of every scope lie, and list the tasks of all threads; whether it pays."""
     never_inline()
     values, scales, factors = buffers
     _, slots, most, _, halved_from = down
-    n_values = n_scales = n_factors = n_slots = 0
+    n_values = n_scales = n_factors = n_slots = n_offers = n_returns = 0
     work = full = 0
     for i in range(active.size):
         s = active[i]
@@ -345,13 +349,17 @@ def _place(scopes, below, active, n, n_team, places, tasks, buffers, down):
         n_values += scopes[s, VALUES] * rows
         n_scales += scopes[s, SCALES] * rows
         n_factors += scopes[s, FACTORS] * rows
-        n_slots += scopes[s, SLOTS] * rows * (1 + places[s, TWOFOLD])
+        n_slots += scopes[s, SLOTS] * rows
+        places[s, AT_OFFERS], places[s, AT_RETURNS] = n_offers, n_returns
+        n_offers += scopes[s, OFFERS] * rows
+        n_returns += scopes[s, OFFERS] * rows * (1 + places[s, TWOFOLD])
         work += scopes[s, WORK] * rows
         if places[s, CUT] == places[s, PANELS]:
             whole += _cost(s, scopes, places)
     _list_tasks(scopes, active, whole, n_team, places, tasks)
     fits = n_values <= values.size and n_scales <= scales[0].size and n_factors <= _size(factors)
-    return fits and n_slots <= slots.size and work <= most * full * n
+    fits = fits and n_slots <= slots.size and n_offers <= offers[0].size
+    return fits and n_returns <= offers[1].size and work <= most * full * n
 
 
 @kernel
@@ -395,37 +403,42 @@ def _part(s, half, places):
     return (0, cut) if half == 0 else (cut, places[s, PANELS] - cut)
 
 
-def read_below(shared, start):
-    """What gathers read, for rows of a scope from ``start``; None for None."""
+def read_below(shared, s, start):
+    """What gathers of a scope read, for its rows from ``start``, and where it offers what others
+    gather; None for None."""
 
 
-def sent_below(shared, start, half):
-    """Where they send flows."""
+def sent_below(shared, s, start, half):
+    """Where they send flows, and where those lie that come back to the scope."""
 
 
-@overload(read_below)
-def _read_below(shared, start):
+@overload(read_below, jit_options={"_nrt": False})
+def _read_below(shared, s, start):
     if isinstance(shared, types.NoneType):
-        return lambda shared, start: None
+        return lambda shared, s, start: None
 
-    def found(shared, start):
-        _, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, _, _ = shared
-        scales, (values, _) = chunk_buffers(buffers)
-        mapped = numbers[2]
-        return offset(pointer(mapped), start), mapped.shape[1], scopes, places, values, scales
+    def found(shared, s, start):
+        _, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, _, offers, _ = shared
+        scales, _ = chunk_buffers(buffers)
+        mapped, given, width = numbers[2], pointer(offers[0]), scopes[s, OFFERS]
+        mine = offset(given, places[s, AT_OFFERS] + start * width)
+        rows = offset(pointer(mapped), start)
+        return rows, mapped.shape[1], scopes, places, given, scales, mine, width
 
     return found
 
 
-@overload(sent_below)
-def _sent_below(shared, start, half):
+@overload(sent_below, jit_options={"_nrt": False})
+def _sent_below(shared, s, start, half):
     if isinstance(shared, types.NoneType):
-        return lambda shared, start, half: None
+        return lambda shared, s, start, half: None
 
-    def found(shared, start, half):
-        _, (scopes, _, _, _, _, _, _), numbers, (places, _), _, down, _ = shared
-        rows, slots = numbers[2], pointer(down[1])
-        return offset(pointer(rows), start), rows.shape[1], scopes, places, slots, half
+    def found(shared, s, start, half):
+        _, (scopes, _, _, _, _, _, _), numbers, (places, _), _, _, offers, _ = shared
+        rows, returns, width = numbers[2], pointer(offers[1]), scopes[s, OFFERS]
+        mine = offset(returns, places[s, AT_RETURNS] + start * width)
+        where = offset(pointer(rows), start)
+        return where, rows.shape[1], scopes, places, returns, half, mine, width
 
     return found
 
@@ -433,7 +446,7 @@ def _sent_below(shared, start, half):
 @kernel
 def _values_up(s, half, model, data, row, lost, learning, shared, own):
     never_inline()
-    tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, _ = shared
+    tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, offers, _ = shared
     scales, (values, factors) = chunk_buffers(buffers)
     inverse, exponent, relative, absolute = scales
     ids, first, mapped = numbers
@@ -454,18 +467,19 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
             store(out, m * chunk + i, 0)
     results, slots, _, _, _ = down
     if learning is not None:
-        size = scopes[s, SLOTS]
-        here = places[s, AT_SLOTS] + size * start
-        _clear(slots, here, size * rows)
+        _clear(slots, places[s, AT_SLOTS] + scopes[s, SLOTS] * start, scopes[s, SLOTS] * rows)
+        size, returns = scopes[s, OFFERS], offers[1]
+        here = places[s, AT_RETURNS] + size * start
+        _clear(returns, here, size * rows)
         if places[s, TWOFOLD] != 0:
-            _clear(slots, here + size * places[s, PANELS] * PANEL, size * rows)
+            _clear(returns, here + size * places[s, PANELS] * PANEL, size * rows)
     at = places[s, AT_SCALES] + scopes[s, SCALES] * start
     mine = offset(inverse, at), offset(exponent, at), offset(relative, at), offset(absolute, at)
     here = offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start)
     forward_tile(
         tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels, here, mine,
         offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]), lost,
-        read_below(shared, start),
+        read_below(shared, s, start),
     )  # fmt: skip
     if s == scopes.shape[0] - 1:
         of_rows = pointer(results)
@@ -477,14 +491,14 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
 @kernel
 def _flows_down(s, half, model, data, row, learning, shared, own):
     never_inline()
-    tables, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, down, _ = shared
+    tables, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, down, offers, _ = shared
     _, (values, factors) = chunk_buffers(buffers)
     first_panel, n_panels = _part(s, half, places)
     start, rows = first_panel * PANEL, n_panels * PANEL
-    slots = pointer(down[1])
-    size = scopes[s, SLOTS]
-    here = offset(slots, places[s, AT_SLOTS] + size * start)
+    slots = offset(pointer(down[1]), places[s, AT_SLOTS] + scopes[s, SLOTS] * start)
     if places[s, TWOFOLD] != 0:
+        size = scopes[s, OFFERS]
+        here = offset(pointer(offers[1]), places[s, AT_RETURNS] + size * start)
         more = size * places[s, PANELS] * PANEL
         for i in range(0, size * rows, LANES):
             vstore(here, i, vadd(vload(here, i), vload(here, more + i)))
@@ -495,14 +509,14 @@ def _flows_down(s, half, model, data, row, learning, shared, own):
         tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels,
         offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start),
         offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]),
-        pointer(own[0]), here, edges, leaf_out, sent_below(shared, start, half),
+        pointer(own[0]), slots, edges, leaf_out, sent_below(shared, s, start, half),
     )  # fmt: skip
 
 
 @kernel
 def _add_halves(s, learning, shared):
     """Bring the edge sums of both halves of a scope together."""
-    _, (scopes, _, _, _, runs, _, _), _, _, _, _, _ = shared
+    _, (scopes, _, _, _, runs, _, _), _, _, _, _, _, _ = shared
     _, edges, _, more, _, _ = learning
     for r in range(scopes[s, RUN], scopes[s, RUN_END]):
         start, width = runs[r, 0], runs[r, 1]
@@ -525,7 +539,7 @@ def _tell_rows(row, n, log_likelihood, bound, shared):
 @kernel
 def _flow_of_rows(row, n, row_weights, shared):
     """The root's flows: weights of equal rows together, none for a row that lost too much."""
-    tables, (scopes, _, _, _, _, _, _), numbers, (places, _), _, down, _ = shared
+    tables, (scopes, _, _, _, _, _, _), numbers, (places, _), _, down, _, _ = shared
     results, slots, _, _, _ = down
     ids = numbers[0]
     last = scopes.shape[0] - 1

@@ -28,8 +28,9 @@ __all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM", "TRANSPOSE"]
     SLOT,
     BELOW,
     MAP,
-) = range(20)
-N_INSTRUCTION_COLUMNS = 20
+    OFFER,
+) = range(21)
+N_INSTRUCTION_COLUMNS = 21
 # Columns of the argument table.
 (
     CHILD,
@@ -51,8 +52,8 @@ PARENT, PARENT_ARG = range(2)
 # Columns of the scope table: its instructions, its parts (of the list of parts), its maps, its
 # runs of weights, and the one scope that reads it, or -1; the codes it reads if it is one finite
 # column, -1 otherwise, with their states, and whether it is another input; what of a row its
-# values, scales, factors and slots need; what a row of it costs; its place among those that have
-# something to do.
+# values, scales, factors and slots need, and what it offers to other scopes; what a row of it costs;
+# its place among those that have something to do.
 (
     FIRST,
     LAST,
@@ -70,15 +71,28 @@ PARENT, PARENT_ARG = range(2)
     SCALES,
     FACTORS,
     SLOTS,
+    OFFERS,
     WORK,
     POSITION,
-) = range(18)
-N_SCOPE_COLUMNS = 18
+) = range(19)
+N_SCOPE_COLUMNS = 19
 # Columns of the places of a scope in a chunk of rows: how many rows it has, panels of them, and
 # panels of their first half (all, if they are not halved); where values, scales, factors and
-# slots begin; whether both halves of the scope above send it flows, which have slots each.
-N_DISTINCT, PANELS, CUT, AT_VALUES, AT_SCALES, AT_FACTORS, AT_SLOTS, TWOFOLD = range(8)
-N_PLACE_COLUMNS = 8
+# slots begin, what it offers to other scopes, and the flows that come back for that; whether both
+# halves of the scope above send it flows, each to rows of their own.
+(
+    N_DISTINCT,
+    PANELS,
+    CUT,
+    AT_VALUES,
+    AT_SCALES,
+    AT_FACTORS,
+    AT_SLOTS,
+    AT_OFFERS,
+    AT_RETURNS,
+    TWOFOLD,
+) = range(10)
+N_PLACE_COLUMNS = 10
 
 # Columns of the table of blocks of cells: their columns lie from COLUMN of a list, COUNT of them,
 # with so many states; their codes are written from that row on.

@@ -7,9 +7,10 @@ import numpy as np
 from .columns import (
     ARG,
     ARG_END,
+    AT_OFFERS,
     AT_SCALES,
-    AT_VALUES,
     BELOW,
+    CHILD,
     CHILD_SCALE,
     CHILD_UNITS,
     CHILD_VALUE,
@@ -30,6 +31,8 @@ from .columns import (
     MAP,
     MEASURE,
     MIXING,
+    OFFER,
+    OFFERS,
     OP,
     OUT,
     PRODUCT,
@@ -41,12 +44,11 @@ from .columns import (
     TRANSPOSE,
     UNITS,
     VALUE,
-    VALUES,
     WEIGHTS,
     WIDTH,
 )
 from .dense import ADD, STORE, matrix_times_panels
-from .gather import gather, gather_scale, halves
+from .gather import gather, gather_scale, halves, offer
 from .kernel_cache import kernel
 from .leaves import exponential_forward, given_forward, table_forward
 from .mixing import kronecker_forward, mix_forward
@@ -133,12 +135,12 @@ def forward_tile(
                 vstore(absolute, t, vfill(inverse, lost))
         elif op == GATHER:
             if gathered is not None:
-                rows_below, stride, scopes, places, all_values, all_scales = gathered
+                rows_below, stride, scopes, places, offers, all_scales, _, _ = gathered
                 s = step[BELOW]
-                place = places[s]
-                at, number = args[arg, CHILD_VALUE], step[MAP] * stride
-                where = halves(place, place[AT_VALUES], scopes[s, VALUES], at, units)
-                gather(rows_below, number, all_values, where, values, out, units, n_panels)
+                place, number = places[s], step[MAP] * stride
+                at = place[AT_OFFERS] + instructions[args[arg, CHILD], OFFER]
+                width = scopes[s, OFFERS]
+                gather(rows_below, number, offers, at, width, values, out, units, n_panels)
                 at = args[arg, CHILD_SCALE]
                 where = halves(place, place[AT_SCALES], scopes[s, SCALES], at, 1)
                 gather_scale(rows_below, number, all_scales, where, scales, scale, rows)
@@ -220,6 +222,10 @@ def forward_tile(
                 _sum_over_children(
                     step, args, weights, values, scales, factors, scratch, rows, n_panels, lost
                 )
+        if gathered is not None:
+            if step[OFFER] >= 0:
+                _, _, _, _, _, _, mine, width = gathered
+                offer(values, out, mine, step[OFFER], width, units, n_panels)
 
 
 @kernel

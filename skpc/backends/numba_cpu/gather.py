@@ -1,13 +1,23 @@
-"""Vectors of one scope read by the rows of another, and the flows that go back: see scopes.py.
+"""What the rows of one scope read of another, and the flows that go back: see scopes.py.
 
-The rows of a scope lie in two halves or in one, one after the other.
+A scope offers it row by row, all units of a row side by side: rows in any order are read, and
+added to, in a few cache lines each. On the way they are turned into panels, and back.
 """
 
 from __future__ import annotations
 
 from .columns import CUT, PANELS
 from .kernel_cache import kernel
-from .simd import PANEL, load, never_inline, store
+from .simd import LANES, PANEL, load, never_inline, store
+from .transposing import (
+    HALF,
+    add_half_rows,
+    add_rows,
+    read_half_rows,
+    read_rows,
+    write_half_rows,
+    write_rows,
+)
 
 
 @kernel
@@ -24,19 +34,69 @@ def halves(place, at, size, start, units):
 
 
 @kernel
-def gather(rows, r, source, where, target, t, units, n_panels):
-    """target[k, i] = source[k, rows[i]], for ``units`` of both."""
+def gather(rows, r, source, at, step, target, t, units, n_panels):
+    """target[k, i] = source[rows[i], k], where the rows of the source are ``step`` apart."""
     never_inline()
-    cut, near, far = where
-    for p in range(n_panels):
-        for j in range(PANEL):
-            row = load(rows, r + p * PANEL + j)
-            a = (near if row < cut else far) + row // PANEL * (units * PANEL) + row % PANEL
-            o = t + p * units * PANEL + j
-            for _ in range(units):
-                store(target, o, load(source, a))
-                a += PANEL
-                o += PANEL
+    wide, narrow = units - units % LANES, units - units % HALF
+    for i in range(0, n_panels * PANEL, LANES):
+        o = t + i // PANEL * (units * PANEL) + i % PANEL
+        for k in range(0, wide, LANES):
+            read_rows(rows, r + i, source, at + k, step, target, o + k * PANEL)
+        for k in range(wide, narrow, HALF):
+            read_half_rows(rows, r + i, source, at + k, step, target, o + k * PANEL)
+        for k in range(narrow, units):
+            for j in range(LANES):
+                a = at + load(rows, r + i + j) * step + k
+                store(target, o + k * PANEL + j, load(source, a))
+
+
+@kernel
+def scatter(rows, r, source, s, target, at, step, units, n_panels):
+    """target[rows[i], k] += source[k, i]."""
+    never_inline()
+    wide, narrow = units - units % LANES, units - units % HALF
+    for i in range(0, n_panels * PANEL, LANES):
+        a = s + i // PANEL * (units * PANEL) + i % PANEL
+        for k in range(0, wide, LANES):
+            add_rows(source, a + k * PANEL, rows, r + i, target, at + k, step)
+        for k in range(wide, narrow, HALF):
+            add_half_rows(source, a + k * PANEL, rows, r + i, target, at + k, step)
+        for k in range(narrow, units):
+            for j in range(LANES):
+                o = at + load(rows, r + i + j) * step + k
+                store(target, o, load(target, o) + load(source, a + k * PANEL + j))
+
+
+@kernel
+def offer(source, s, target, at, step, units, n_panels):
+    """target[i, k] = source[k, i]."""
+    never_inline()
+    wide, narrow, none = units - units % LANES, units - units % HALF, None
+    for i in range(0, n_panels * PANEL, LANES):
+        a = s + i // PANEL * (units * PANEL) + i % PANEL
+        for k in range(0, wide, LANES):
+            write_rows(source, a + k * PANEL, none, i, target, at + k, step)
+        for k in range(wide, narrow, HALF):
+            write_half_rows(source, a + k * PANEL, none, i, target, at + k, step)
+        for k in range(narrow, units):
+            for j in range(LANES):
+                store(target, at + (i + j) * step + k, load(source, a + k * PANEL + j))
+
+
+@kernel
+def take_back(source, at, step, target, t, units, n_panels):
+    """target[k, i] = source[i, k]."""
+    never_inline()
+    wide, narrow, none = units - units % LANES, units - units % HALF, None
+    for i in range(0, n_panels * PANEL, LANES):
+        o = t + i // PANEL * (units * PANEL) + i % PANEL
+        for k in range(0, wide, LANES):
+            read_rows(none, i, source, at + k, step, target, o + k * PANEL)
+        for k in range(wide, narrow, HALF):
+            read_half_rows(none, i, source, at + k, step, target, o + k * PANEL)
+        for k in range(narrow, units):
+            for j in range(LANES):
+                store(target, o + k * PANEL + j, load(source, at + (i + j) * step + k))
 
 
 @kernel
@@ -53,19 +113,3 @@ def gather_scale(rows, r, source, where, target, t, n):
         store(to_exponent, i, load(exponent, row))
         store(to_relative, i, load(relative, row))
         store(to_absolute, i, load(absolute, row))
-
-
-@kernel
-def scatter(rows, r, source, s, target, where, units, n_panels):
-    """target[k, rows[i]] += source[k, i]."""
-    never_inline()
-    cut, near, far = where
-    for p in range(n_panels):
-        for j in range(PANEL):
-            row = load(rows, r + p * PANEL + j)
-            a = s + p * units * PANEL + j
-            o = (near if row < cut else far) + row // PANEL * (units * PANEL) + row % PANEL
-            for _ in range(units):
-                store(target, o, load(target, o) + load(source, a))
-                a += PANEL
-                o += PANEL

@@ -47,6 +47,7 @@ from .columns import (
     MIXING,
     N_ARG_COLUMNS,
     N_INSTRUCTION_COLUMNS,
+    OFFER,
     OP,
     PRODUCTS,
     PULL,
@@ -148,7 +149,8 @@ class Plan:
     families: list[LeafFamily]
     merged: list[MergedTables]
     group_leaves: list[GroupLeaf]
-    sizes: np.ndarray  # (scopes, 4): units of values, rows of scales and factors, units of slots
+    #: (scopes, 5): units of values, rows of scales and factors, units of slots and of offers.
+    sizes: np.ndarray
     max_units: int
     n_codes: int  # rows of the code array
     n_data: int  # rows of the float data array
@@ -232,12 +234,13 @@ def make_plan(program: Program | Scoped, training: bool, keep_scales: bool = Fal
     table[unread, OP] = SKIP
 
     _choose_scales(table, args, reader_ops)
-    sizes = np.zeros((int(scope[-1]) + 1, 4), dtype=np.int64)
+    sizes = np.zeros((int(scope[-1]) + 1, 5), dtype=np.int64)
     sizes[:, 2] = _place_factors(table, args, scope)
     sizes[:, :2] = _place_values(table, args, scope, parents, parent_ops, training, keep_scales)
     args[:, CHILD_VALUE] = table[args[:, CHILD], VALUE]
     args[:, CHILD_UNITS] = program.units[args[:, CHILD]]
     args[:, CHILD_SCALE] = table[args[:, CHILD], SCALE]
+    sizes[:, 4] = _place_offers(table, scope, owner, parents)
     pulls = np.zeros((0, 2), dtype=np.int64)
     if training:
         pulls, sizes[:, 3] = _place_flows(table, args, scope, owner, parents, parent_ops)
@@ -453,6 +456,17 @@ def _place_values(table, args, scope, parents, parent_ops, training, keep_scales
     return [(values.size, scales.size) for values, scales in places]
 
 
+def _place_offers(table, scope, owner, parents):
+    """Where what other scopes gather lies in the rows of its own."""
+    n_offers = np.zeros(int(scope[-1]) + 1, dtype=np.int64)
+    table[:, OFFER] = -1
+    for v in range(len(table)):
+        if any(table[owner[a], OP] == GATHER for a in parents[v]):
+            table[v, OFFER] = n_offers[scope[v]]
+            n_offers[scope[v]] += table[v, UNITS]
+    return n_offers
+
+
 def _place_flows(table, args, scope, owner, parents, parent_ops):
     """Decide how the flow of every vector arrives: pulled from sums, pushed by products."""
     pulls: list[tuple[int, int]] = []
@@ -467,7 +481,7 @@ def _place_flows(table, args, scope, owner, parents, parent_ops):
         for a in parents[v]:
             if table[owner[a], OP] in (SUM, MIXING):
                 pulls.append((int(owner[a]), a))
-            else:
+            elif table[owner[a], OP] != GATHER:  # which sends to what is offered
                 pushing.append(a)
         table[v, PULL_END] = len(pulls)
         if v == last:  # the runner writes the row weights there

@@ -25,6 +25,7 @@ from .columns import (
     MIXING,
     N_DISTINCT,
     N_PLACE_COLUMNS,
+    OFFERS,
     OP,
     PART,
     PART_END,
@@ -32,7 +33,6 @@ from .columns import (
     RUN,
     RUN_END,
     SKIP,
-    SLOTS,
     STATES,
     SUM,
     UNITS,
@@ -107,7 +107,7 @@ class Sharing:
         self.dtype = dtype
         self.n_rows = _chunk_rows(int(plan.sizes[:, 0].sum()), dtype)
         self._scopes = scoped.scopes.copy()
-        self._scopes[:, VALUES : SLOTS + 1] = plan.sizes
+        self._scopes[:, VALUES : OFFERS + 1] = plan.sizes
         self._parts, self._scope_of = scoped.parts, scoped.scope_of
         self._below = np.array([m.below for m in scoped.maps], dtype=np.int64)
         self.pays = self.n_rows > 0 and self._describe_scopes(scoped)
@@ -211,7 +211,9 @@ class Sharing:
         most = MOST_WORK if self.for_many else MOST_WORK_ALONE
         sizes = plan.sizes.sum(axis=0)
         rows = min(most * n, CHUNK_BYTES // (dtype.itemsize * max(1, int(sizes[0]))))
-        values, scales, factors, slots = (int((rows + PANEL) * max(1, size)) for size in sizes)
+        values, scales, factors, slots, offers = (
+            int((rows + PANEL) * max(1, size)) for size in sizes
+        )
         n_scopes, n_maps = len(self._scopes), len(self._below)
         active = self._active
 
@@ -244,8 +246,9 @@ class Sharing:
                 (empty(scales), np.zeros(scales), empty(scales), empty(scales)),
                 empty(factors) if plan.n_factors else None,
             ),
-            # Both halves of a scope may have slots for the rows below.
-            (np.zeros((2, n)), empty(2 * slots), most, self.for_many, self._halved_from),
+            # Flows come back from both halves of a scope, each to rows of its own.
+            (np.zeros((2, n)), empty(slots), most, self.for_many, self._halved_from),
+            (empty(offers), empty(2 * offers)),
             np.zeros(TOLD + 3 * n_scopes, dtype=np.int64),
         )
 

@@ -1,0 +1,134 @@
+"""Blocks of rows turned into panels and back: LANES rows by LANES or by half as many numbers.
+
+A row lies in consecutive memory here, and in a panel a lane is a row. Rows are any, by their
+numbers, or follow each other.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .simd import LANES, PANEL, Vector
+
+#: Numbers of a row that a half block has.
+HALF = LANES // 2
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+
+def _shuffled(builder, a, b, lanes):
+    mask = ir.Constant(ir.VectorType(_I32, len(lanes)), lanes)
+    return builder.shuffle_vector(a, b, mask)
+
+
+def _transposed(builder, vectors):
+    """Transpose every square block of lanes: of so many lanes as there are vectors."""
+    vectors, step = list(vectors), 1
+    while step < len(vectors):
+        low = [j if not j & step else LANES + j - step for j in range(LANES)]
+        high = [j + step if not j & step else LANES + j for j in range(LANES)]
+        for i in range(len(vectors)):
+            if not i & step:
+                a, b = vectors[i], vectors[i + step]
+                vectors[i] = _shuffled(builder, a, b, low)
+                vectors[i + step] = _shuffled(builder, a, b, high)
+        step *= 2
+    return vectors
+
+
+def _places(context, builder, rows, first, source, at, step):
+    """Pointers to the rows of a block."""
+    found = []
+    for i in range(LANES):
+        row = builder.add(first, ir.Constant(_I64, i))
+        if not isinstance(rows[0], types.NoneType):
+            row = builder.load(builder.gep(rows[1], [row]))
+            row = context.cast(builder, row, rows[0].dtype, types.int64)
+        found.append(builder.gep(source, [builder.add(at, builder.mul(row, step))]))
+    return found
+
+
+def _part(builder, place, kind, bits):
+    """Some consecutive numbers from a pointer, to be read or written."""
+    return builder.bitcast(place, kind.as_pointer()), bits // 8
+
+
+def _reading(width, doc):
+    @intrinsic
+    def function(typingctx, rows, first, source, at, step, target, t):
+        bits = source.dtype.bitwidth
+
+        def codegen(context, builder, sig, args):
+            whole = context.get_value_type(Vector(source.dtype))
+            kind = ir.VectorType(whole.element, width)
+            places = _places(context, builder, (rows, args[0]), *args[1:5])
+            parts = []
+            for place in places:
+                pointer, align = _part(builder, place, kind, bits)
+                parts.append(builder.load(pointer))
+                parts[-1].align = align
+            if width < LANES:
+                both = list(range(LANES))
+                parts = [
+                    _shuffled(builder, parts[i], parts[i + width], both) for i in range(width)
+                ]
+            for u, vector in enumerate(_transposed(builder, parts)):
+                place = builder.gep(
+                    args[5], [builder.add(args[6], ir.Constant(_I64, u * PANEL))]
+                )
+                pointer, align = _part(builder, place, whole, bits)
+                builder.store(vector, pointer).align = align
+            return context.get_dummy_value()
+
+        kinds = rows, types.intp, source, types.intp, types.intp, target, types.intp
+        return types.void(*kinds), codegen
+
+    function.__doc__ = doc
+    return function
+
+
+def _writing(width, adds, doc):
+    @intrinsic
+    def function(typingctx, source, s, rows, first, target, at, step):
+        bits = source.dtype.bitwidth
+
+        def codegen(context, builder, sig, args):
+            whole = context.get_value_type(Vector(source.dtype))
+            kind = ir.VectorType(whole.element, width)
+            vectors = []
+            for u in range(width):
+                place = builder.gep(
+                    args[0], [builder.add(args[1], ir.Constant(_I64, u * PANEL))]
+                )
+                pointer, align = _part(builder, place, whole, bits)
+                vectors.append(builder.load(pointer))
+                vectors[-1].align = align
+            vectors = _transposed(builder, vectors)
+            places = _places(context, builder, (rows, args[2]), *args[3:7])
+            # In the order of rows, some of which may be the same.
+            for i, place in enumerate(places):
+                lanes = list(range(i // width * width, i // width * width + width))
+                vector = vectors[i % width]
+                part = vector if width == LANES else _shuffled(builder, vector, vector, lanes)
+                pointer, align = _part(builder, place, kind, bits)
+                if adds:
+                    old = builder.load(pointer)
+                    old.align = align
+                    part = builder.fadd(old, part)
+                builder.store(part, pointer).align = align
+            return context.get_dummy_value()
+
+        kinds = source, types.intp, rows, types.intp, target, types.intp, types.intp
+        return types.void(*kinds), codegen
+
+    function.__doc__ = doc
+    return function
+
+
+read_rows = _reading(LANES, "Turn LANES numbers of each of LANES rows into a block of a panel.")
+read_half_rows = _reading(HALF, "The same of HALF numbers.")
+write_rows = _writing(LANES, False, "Write a block of LANES units of a panel to LANES rows.")
+write_half_rows = _writing(HALF, False, "The same for HALF units.")
+add_rows = _writing(LANES, True, "Add a block of LANES units of a panel to LANES rows.")
+add_half_rows = _writing(HALF, True, "The same for HALF units.")
