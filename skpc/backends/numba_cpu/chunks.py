@@ -403,9 +403,9 @@ def _part(s, half, places):
     return (0, cut) if half == 0 else (cut, places[s, PANELS] - cut)
 
 
-def read_below(shared, s, start):
-    """What gathers of a scope read, for its rows from ``start``, and where it offers what others
-    gather; None for None."""
+def read_below(shared, own, s, start):
+    """What gathers of a scope read, for its rows from ``start``; where it offers what others
+    gather; and where a thread keeps what products read at once. None for None."""
 
 
 def sent_below(shared, s, start, half):
@@ -413,17 +413,22 @@ def sent_below(shared, s, start, half):
 
 
 @overload(read_below, jit_options={"_nrt": False})
-def _read_below(shared, s, start):
+def _read_below(shared, own, s, start):
     if isinstance(shared, types.NoneType):
-        return lambda shared, s, start: None
+        return lambda shared, own, s, start: None
 
-    def found(shared, s, start):
+    def found(shared, own, s, start):
         _, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, _, offers, _ = shared
         scales, _ = chunk_buffers(buffers)
         mapped, given, width = numbers[2], pointer(offers[0]), scopes[s, OFFERS]
         mine = offset(given, places[s, AT_OFFERS] + start * width)
         rows = offset(pointer(mapped), start)
-        return rows, mapped.shape[1], scopes, places, given, scales, mine, width
+        passing, (inverse, exponent, relative, absolute) = own[5]
+        passing_scales = pointer(inverse), pointer(exponent), pointer(relative), pointer(absolute)
+        return (
+            rows, mapped.shape[1], scopes, places, given, scales, mine, width,
+            (pointer(passing), passing_scales),
+        )  # fmt: skip
 
     return found
 
@@ -479,7 +484,7 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
     forward_tile(
         tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels, here, mine,
         offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]), lost,
-        read_below(shared, s, start),
+        read_below(shared, own, s, start),
     )  # fmt: skip
     if s == scopes.shape[0] - 1:
         of_rows = pointer(results)

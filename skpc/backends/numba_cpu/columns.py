@@ -29,8 +29,9 @@ __all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM", "TRANSPOSE"]
     BELOW,
     MAP,
     OFFER,
-) = range(21)
-N_INSTRUCTION_COLUMNS = 21
+    PASSING,
+) = range(22)
+N_INSTRUCTION_COLUMNS = 22
 # Columns of the argument table.
 (
     CHILD,

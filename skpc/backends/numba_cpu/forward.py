@@ -35,6 +35,7 @@ from .columns import (
     OFFERS,
     OP,
     OUT,
+    PASSING,
     PRODUCT,
     SCALE,
     SCALES,
@@ -52,15 +53,18 @@ from .gather import gather, gather_scale, halves, offer
 from .kernel_cache import kernel
 from .leaves import exponential_forward, given_forward, table_forward
 from .mixing import kronecker_forward, mix_forward
-from .products import LN2, common_scale, copy_scale, measure, multiply, scale_rows, transpose
+from .products import LN2, common_scale, copy_scale, measure, multiply, offset_scales, scale_rows, transpose
 from .simd import (
     LANES,
     PANEL,
     never_inline,
+    offset,
     vfill,
     vstore,
 )
 
+#: Numbers of a vector, and rows, that a product of vectors of other scopes computes at once.
+NUMBERS_AT_ONCE, ROWS_AT_ONCE = 2048, 256
 #: A row whose share of lost mass may exceed this is evaluated again in float64 logs.
 LOST_SHARE = 1e-6
 
@@ -76,43 +80,29 @@ def forward_tile(
     """
     never_inline()
     instructions, args, _ = tables
-    weights, table, log2_scale, coefficients = model
+    weights, _, _, coefficients = model
     codes, floats, n_rows = data
     rows = n_panels * PANEL
-    inverse, exponent, relative, absolute = scales
+    exponent = scales[1]
     for v in range(first, last):
         step = instructions[v]
         op = step[OP]
-        if op == SKIP:
+        if op == SKIP or step[PASSING]:
             continue
         units = step[UNITS]
         out = step[VALUE] * rows
         scale = step[SCALE] * rows
         arg = step[ARG]
         end = step[ARG_END]
-        if op == TABLE or op == EXPONENTIAL or op == GIVEN or op == LOOKUP:
+        if op == TABLE or op == LOOKUP or op == GATHER:
+            numbers, at, start = codes, step[DATA] * n_rows + first_row, np.int64(0)
+            read(
+                step, tables, model, numbers, at, start, n_panels, offset(values, out),
+                offset_scales(scales, scale), lost, gathered,
+            )  # fmt: skip
+        elif op == EXPONENTIAL or op == GIVEN:
             at = step[DATA] * n_rows + first_row
-            if op == TABLE or op == LOOKUP:
-                numbers = codes
-                if gathered is not None:
-                    if op == LOOKUP:  # numbers of few states are codes
-                        numbers, at = gathered[0], step[MAP] * gathered[1]
-                table_forward(
-                    table,
-                    step[LEAF],
-                    log2_scale,
-                    step[LOG_SCALE],
-                    step[WIDTH],
-                    numbers,
-                    at,
-                    values,
-                    out,
-                    units,
-                    n_panels,
-                    exponent,
-                    scale,
-                )
-            elif op == GIVEN:
+            if op == GIVEN:
                 given_forward(floats, at, n_rows, values, out, units, n_panels, exponent, scale)
             else:
                 exponential_forward(
@@ -129,36 +119,9 @@ def forward_tile(
                     exponent,
                     scale,
                 )
-            for t in range(scale, scale + rows, LANES):
-                vstore(inverse, t, vfill(inverse, 1))
-                vstore(relative, t, vfill(inverse, 0))
-                vstore(absolute, t, vfill(inverse, lost))
-        elif op == GATHER:
-            if gathered is not None:
-                rows_below, stride, scopes, places, offers, all_scales, _, _ = gathered
-                s = step[BELOW]
-                place, number = places[s], step[MAP] * stride
-                at = place[AT_OFFERS] + instructions[args[arg, CHILD], OFFER]
-                width = scopes[s, OFFERS]
-                gather(rows_below, number, offers, at, width, values, out, units, n_panels)
-                at = args[arg, CHILD_SCALE]
-                where = halves(place, place[AT_SCALES], scopes[s, SCALES], at, 1)
-                gather_scale(rows_below, number, all_scales, where, scales, scale, rows)
+            whole_scale(scales, scale, rows, lost)
         elif op == PRODUCT:
-            a = args[arg, CHILD_VALUE] * rows
-            sa = args[arg, CHILD_SCALE] * rows
-            j = arg + 1
-            while j < end:
-                b = args[j, CHILD_VALUE] * rows
-                sb = args[j, CHILD_SCALE] * rows
-                c = sc = -1
-                if j + 1 < end:
-                    c = args[j + 1, CHILD_VALUE] * rows
-                    sc = args[j + 1, CHILD_SCALE] * rows
-                multiply(values, a, b, c, units, n_panels, scales, sa, sb, sc, out, scale, lost)
-                a = out
-                sa = scale
-                j += 2
+            product(step, tables, model, data, first_row, n_panels, values, scales, lost, gathered)
         elif op == TRANSPOSE:
             a = args[arg, CHILD_VALUE] * rows
             height = args[arg, HEIGHT]
@@ -224,8 +187,107 @@ def forward_tile(
                 )
         if gathered is not None:
             if step[OFFER] >= 0:
-                _, _, _, _, _, _, mine, width = gathered
-                offer(values, out, mine, step[OFFER], width, units, n_panels)
+                offer(values, out, gathered[6], step[OFFER], gathered[7], units, n_panels)
+
+
+@kernel
+def read(
+    step, tables, model, numbers, at, start, n_panels, out, scales, lost, gathered
+):  # fmt: skip
+    """A leaf of finite states, or a vector of another scope, for the rows from ``start``."""
+    never_inline()
+    instructions, args, _ = tables
+    _, table, log2_scale, _ = model
+    none, units, rows = np.int64(0), step[UNITS], n_panels * PANEL
+    if step[OP] == GATHER:
+        if gathered is not None:
+            rows_below, stride, scopes, places, offers, all_scales, _, _, _ = gathered
+            s = step[BELOW]
+            place, number = places[s], step[MAP] * stride + start
+            at = place[AT_OFFERS] + instructions[args[step[ARG], CHILD], OFFER]
+            width = scopes[s, OFFERS]
+            gather(rows_below, number, offers, at, width, out, none, units, n_panels)
+            at = args[step[ARG], CHILD_SCALE]
+            where = halves(place, place[AT_SCALES], scopes[s, SCALES], at, 1)
+            gather_scale(rows_below, number, all_scales, where, scales, none, rows)
+        return
+    if gathered is not None:
+        if step[OP] == LOOKUP:  # numbers of few states are codes
+            numbers, at = gathered[0], step[MAP] * gathered[1] + start
+    table_forward(
+        table, step[LEAF], log2_scale, step[LOG_SCALE], step[WIDTH], numbers, at, out, none, units,
+        n_panels, scales[1], none,
+    )  # fmt: skip
+    whole_scale(scales, none, rows, lost)
+
+
+@kernel
+def whole_scale(scales, scale, rows, lost):
+    """Scales of a leaf, but for the exponents, which are there."""
+    inverse, _, relative, absolute = scales
+    for t in range(scale, scale + rows, LANES):
+        vstore(inverse, t, vfill(inverse, 1))
+        vstore(relative, t, vfill(inverse, 0))
+        vstore(absolute, t, vfill(inverse, lost))
+
+
+@kernel
+def product(step, tables, model, data, first_row, n_panels, values, scales, lost, gathered):
+    """A product, a few panels at a time: so what it reads of other scopes stays in the cache."""
+    never_inline()
+    instructions, args, _ = tables
+    codes, _, n_rows = data
+    units, rows = step[UNITS], n_panels * PANEL
+    first, last = step[ARG], step[ARG_END]
+    block = n_panels
+    if gathered is not None:
+        block = panels_at_once(units)
+    for p in range(0, n_panels, block):
+        n = min(block, n_panels - p)
+        start = p * PANEL
+        out = offset(values, step[VALUE] * rows + start * units)
+        out_scales = offset_scales(scales, step[SCALE] * rows + start)
+        a, a_scales = offset(values, 0), offset_scales(scales, 0)
+        b, b_scales, c, c_scales = a, a_scales, a, a_scales
+        for j in range(first, last):
+            child = instructions[args[j, CHILD]]
+            x = offset(values, args[j, CHILD_VALUE] * rows + start * units)
+            x_scales = offset_scales(scales, args[j, CHILD_SCALE] * rows + start)
+            if gathered is not None:
+                if child[PASSING]:
+                    passing, passing_scales = gathered[8]
+                    here = (0 if j == first else 1 + (j - first - 1) % 2) * ROWS_AT_ONCE
+                    x = offset(passing, here // ROWS_AT_ONCE * most_at_once(units))
+                    x_scales = offset_scales(passing_scales, here)
+                    at = child[DATA] * n_rows + first_row + start
+                    read(
+                        child, tables, model, codes, at, start, n, x, x_scales, lost, gathered
+                    )  # fmt: skip
+            if j == first:
+                a, a_scales = x, x_scales
+                continue
+            three = (j - first) % 2 == 0
+            if three:
+                c, c_scales = x, x_scales
+            else:
+                b, b_scales = x, x_scales
+            if three or j + 1 == last:
+                multiply(
+                    a, b, c, three, units, n, a_scales, b_scales, c_scales, out, out_scales, lost
+                )  # fmt: skip
+                a, a_scales = out, out_scales
+
+
+@kernel
+def panels_at_once(units):
+    """Panels that a product computes at once."""
+    return max(1, min(NUMBERS_AT_ONCE // units, ROWS_AT_ONCE) // PANEL)
+
+
+@kernel
+def most_at_once(units):
+    """Numbers of a vector in so many panels, at most."""
+    return max(NUMBERS_AT_ONCE, units * PANEL)
 
 
 @kernel

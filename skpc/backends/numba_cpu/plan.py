@@ -49,6 +49,8 @@ from .columns import (
     N_INSTRUCTION_COLUMNS,
     OFFER,
     OP,
+    PASSING,
+    PRODUCT,
     PRODUCTS,
     PULL,
     PULL_END,
@@ -233,6 +235,9 @@ def make_plan(program: Program | Scoped, training: bool, keep_scales: bool = Fal
     unread = [v for v in range(n - 1) if not parents[v]]
     table[unread, OP] = SKIP
 
+    # What a single product reads of another scope is never kept.
+    for v in np.flatnonzero(np.isin(table[:, OP], (GATHER, LOOKUP))):
+        table[v, PASSING] = len(parents[v]) == 1 and parent_ops[v] == {PRODUCT}
     _choose_scales(table, args, reader_ops)
     sizes = np.zeros((int(scope[-1]) + 1, 5), dtype=np.int64)
     sizes[:, 2] = _place_factors(table, args, scope)
@@ -427,7 +432,7 @@ def _place_values(table, args, scope, parents, parent_ops, training, keep_scales
     readers[last] += 1
     scale_readers: dict[tuple[int, int], int] = {}
     for v in range(len(table)):
-        if table[v, OP] == SKIP:
+        if table[v, OP] == SKIP or table[v, PASSING]:
             continue
         s = int(scope[v])
         values, scales = places[s]
@@ -443,6 +448,8 @@ def _place_values(table, args, scope, parents, parent_ops, training, keep_scales
         scale_readers[s, slot] += int(readers[v])
         table[v, VALUE] = values.take(units)
         for child in mine.tolist():
+            if table[child, PASSING]:
+                continue
             readers[child] -= 1
             values, scales = places[int(scope[child])]
             place = int(table[child, SCALE])

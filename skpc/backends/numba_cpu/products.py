@@ -18,6 +18,7 @@ from .simd import (
     LANES,
     PANEL,
     never_inline,
+    offset,
     vadd,
     vdiv,
     vdouble,
@@ -56,46 +57,57 @@ def _settle(top, bottom, relative, absolute, exponent, scales, s):
 
 
 @kernel
-def multiply(values, a, b, c, units, n_panels, scales, sa, sb, sc, out, so, lost):
-    """out[k] = a[k] · b[k] (· c[k] where c ≥ 0), each times its inverse; then the scale.
+def offset_scales(scales, s):
+    """The scales of rows from s."""
+    inverse, exponent, relative, absolute = scales
+    return offset(inverse, s), offset(exponent, s), offset(relative, s), offset(absolute, s)
+
+
+@kernel
+def multiply(
+    a, b, c, three, units, n_panels, a_scales, b_scales, c_scales, out, out_scales, lost
+):  # fmt: skip
+    """out[k] = a[k] · b[k] (· c[k]), each times its inverse; then the scale.
 
     Three at once save a pass over memory for the usual node of a tree: a leaf and the
-    messages of two children. ``lost`` is what one rounding to zero may cost.
+    messages of two children. Whether there are ``three`` is an argument. ``lost`` is what one
+    rounding to zero may cost.
     """
     never_inline()
-    inverse, exponent, relative, absolute = scales
     for p in range(n_panels):
         for h in range(0, PANEL, LANES):
             t = p * PANEL + h
-            wa = vload(inverse, sa + t)
-            wb = vload(inverse, sb + t)
-            e = vadd(vload(exponent, sa + t), vload(exponent, sb + t))
-            r = vadd(vload(relative, sa + t), vload(relative, sb + t))
-            d = vadd(vload(absolute, sa + t), vload(absolute, sb + t))
-            d = vadd(d, vfill(values, lost))
-            top = vfill(values, 0)
-            bottom = vfill(values, HUGE)
+            wa, e, r, d = _scale_at(a_scales, t)
+            wb, more, r_more, d_more = _scale_at(b_scales, t)
+            e, r, d = vadd(e, more), vadd(r, r_more), vadd(d, d_more)
+            d = vadd(d, vfill(out, lost))
+            top = vfill(out, 0)
+            bottom = vfill(out, HUGE)
             i = p * units * PANEL + h
-            if c < 0:
+            if not three:
                 for _ in range(units):
-                    x = vmul(vmul(vload(values, a + i), wa), vmul(vload(values, b + i), wb))
-                    vstore(values, out + i, x)
+                    x = vmul(vmul(vload(a, i), wa), vmul(vload(b, i), wb))
+                    vstore(out, i, x)
                     top = vmax(x, top)
                     bottom = vmin(x, bottom)
                     i += PANEL
             else:
-                wc = vload(inverse, sc + t)
-                e = vadd(e, vload(exponent, sc + t))
-                r = vadd(r, vload(relative, sc + t))
-                d = vadd(d, vload(absolute, sc + t))
+                wc, more, r_more, d_more = _scale_at(c_scales, t)
+                e, r, d = vadd(e, more), vadd(r, r_more), vadd(d, d_more)
                 for _ in range(units):
-                    x = vmul(vmul(vload(values, a + i), wa), vmul(vload(values, b + i), wb))
-                    x = vmul(x, vmul(vload(values, c + i), wc))
-                    vstore(values, out + i, x)
+                    x = vmul(vmul(vload(a, i), wa), vmul(vload(b, i), wb))
+                    x = vmul(x, vmul(vload(c, i), wc))
+                    vstore(out, i, x)
                     top = vmax(x, top)
                     bottom = vmin(x, bottom)
                     i += PANEL
-            _settle(top, bottom, r, d, e, scales, so + t)
+            _settle(top, bottom, r, d, e, out_scales, t)
+
+
+@kernel
+def _scale_at(scales, t):
+    inverse, exponent, relative, absolute = scales
+    return vload(inverse, t), vload(exponent, t), vload(relative, t), vload(absolute, t)
 
 
 @kernel

@@ -42,6 +42,7 @@ from .columns import (
     WIDTH,
     WORK,
 )
+from .forward import NUMBERS_AT_ONCE, ROWS_AT_ONCE
 from .plan import make_plan
 from .scopes import Scoped
 from .simd import PANEL
@@ -253,7 +254,7 @@ class Sharing:
         )
 
     def own_space(self) -> Any:
-        """Arrays for one thread: flows, scratch, keys of rows, their hash table."""
+        """Arrays for one thread: flows, scratch, keys of rows, their hash table, what products read."""
         rows = self.plan.max_units * self.n_rows
         return (
             np.zeros(rows, dtype=self.dtype),
@@ -262,6 +263,13 @@ class Sharing:
             np.zeros(1 << (4 * self.n_rows - 1).bit_length(), dtype=np.int32),
             # For pointers of these kinds.
             (np.zeros(1, dtype=np.uint8), np.zeros(1)),
+            (
+                np.zeros(3 * max(NUMBERS_AT_ONCE, self.plan.max_units * PANEL), dtype=self.dtype),
+                tuple(
+                    np.zeros(3 * ROWS_AT_ONCE, dtype=kind)
+                    for kind in (self.dtype, np.float64, self.dtype, self.dtype)
+                ),
+            ),
         )
 
 

@@ -102,7 +102,7 @@ def score_tiles(
             row = (first + start) * PANEL
             forward_tile(
                 tables, none, tables[0].shape[0], model, data, row, n_panels, values, scales,
-                factors, scratch, lost, read_below(shared, none, none),
+                factors, scratch, lost, read_below(shared, own, none, none),
             )  # fmt: skip
             root_result(tables, row, n_panels, values, scales, log_likelihood, bound)
     restore_rounding(before)
@@ -244,7 +244,7 @@ def learn_tiles(
                             row, rows = (begun + start) * PANEL, n_panels * PANEL
                             forward_tile(
                                 tables, none, instructions.shape[0], model, data, row, n_panels,
-                                values, scales, factors, scratch, lost, read_below(shared, none, none),
+                                values, scales, factors, scratch, lost, read_below(shared, own, none, none),
                             )  # fmt: skip
                             root_result(
                                 tables, row, n_panels, values, scales, log_likelihood, bound
