@@ -2,7 +2,7 @@
 
 import pytest
 
-from skpc.backends.numba_cpu.crew import TRY_EVERY, WARM, Pace
+from skpc.backends.numba_cpu.crew import SELDOM, TRY_EVERY, WARM, Pace
 
 
 def run(pace, n, seconds):
@@ -17,11 +17,23 @@ def run(pace, n, seconds):
 
 @pytest.mark.parametrize("faster", [False, True])
 def test_the_faster_way_is_taken_and_the_other_tried_now_and_then(faster):
+    def seconds(alone):
+        return 1.0 if alone is faster else 1.2
+
     pace = Pace()
-    assert run(pace, 2 * WARM, lambda alone: 1.0 + (alone != faster)) == WARM
+    assert run(pace, 2 * WARM, seconds) == WARM
     n = 10 * TRY_EVERY
-    alone = run(pace, n, lambda alone: 1.0 + (alone != faster))
+    alone = run(pace, n, seconds)
     assert 8 <= (n - alone if faster else alone) <= 11
+
+
+def test_one_thread_that_is_clearly_slower_is_seldom_tried():
+    def seconds(alone):
+        return 2.0 if alone else 1.0
+
+    pace = Pace()
+    assert run(pace, 2 * WARM, seconds) == 2  # the first one does not count
+    assert 8 <= run(pace, 10 * SELDOM * TRY_EVERY, seconds) <= 11
 
 
 def test_it_changes_its_mind_when_the_machine_does():

@@ -39,8 +39,10 @@ from .workspace import Bench
 _GO = np.zeros(1, dtype=np.int64)
 #: Calls with all threads, and then with one, before the faster way is taken; after how many the
 #: other one is tried again; and how many of the last are compared, the first of all not among them,
-#: for threads have to come and caches to fill.
+#: for threads have to come and caches to fill. One thread that takes so many times as long is not
+#: given all of its calls, nor another one soon.
 WARM, TRY_EVERY, MEMORY = 4, 24, 3
+CLEARLY, SELDOM = 1.3, 4
 
 
 class Pace:
@@ -51,7 +53,7 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._n = 0
+        self._n, self._since = 0, 0
         self._seconds: dict[bool, deque[float]] = {
             alone: deque([inf], maxlen=MEMORY) for alone in (False, True)
         }
@@ -59,10 +61,15 @@ class Pace:
     def prefers_alone(self) -> bool:
         """For the next call: whichever was faster, and the other one now and then."""
         self._n += 1
-        if self._n <= 2 * WARM:
+        together, alone = min(self._seconds[False]), min(self._seconds[True])
+        clear = inf > alone > CLEARLY * together
+        if self._n <= 2 * WARM and not clear:
             return self._n > WARM
-        alone = min(self._seconds[True]) < min(self._seconds[False])
-        return not alone if self._n % TRY_EVERY == 0 else alone
+        self._since += 1
+        if self._since % (TRY_EVERY * (SELDOM if clear else 1)) == 0:
+            self._since = 0
+            return not alone < together
+        return alone < together
 
     def note(self, alone: bool, seconds: float) -> None:
         """What a row of a call took."""

@@ -210,10 +210,10 @@ class Sharing:
         """Arrays for the threads at work on one chunk, and all else that the kernels need."""
         plan, n, dtype = self.plan, self.n_rows, self.dtype
         most = MOST_WORK if self.for_many else MOST_WORK_ALONE
-        sizes = plan.sizes.sum(axis=0)
-        rows = min(most * n, CHUNK_BYTES // (dtype.itemsize * max(1, int(sizes[0]))))
+        limit = CHUNK_BYTES // dtype.itemsize
         values, scales, factors, slots, offers = (
-            int((rows + PANEL) * max(1, size)) for size in sizes
+            int(min(most * n * size, limit) + max(n * largest, PANEL * size, 1))
+            for size, largest in zip(plan.sizes.sum(axis=0), plan.sizes.max(axis=0))
         )
         n_scopes, n_maps = len(self._scopes), len(self._below)
         active = self._active
