@@ -47,6 +47,7 @@ from .columns import (
     SLOT,
     SLOTS,
     STATES_OF_BLOCK,
+    SUBTREE,
     TWOFOLD,
     VALUES,
     WORK,
@@ -94,6 +95,8 @@ CHUNK, NO_CHUNK = 1, 2
 MOST_THREADS = 16
 #: What a task costs beside its work, and panels of rows that its weights cost as much as.
 TASK_WORK, PANELS_OF_WEIGHTS = 1000, 1
+#: Subtrees of so many equal parts of the work are not halved: one thread has them to itself.
+SUBTREES = 16
 
 
 @kernel
@@ -257,8 +260,8 @@ def take_part(
                     _flows_down(s, none, model, data, row, learning, shared, own)
                     add(offset(down, scopes[s, POSITION]), 1)
         add(offset(told, FINISHED), 1)
-        if leads:
-            wait_for_number(offset(told, FINISHED), n_team)
+        # All of them, or those that are done would give up standing by for what comes next.
+        wait_for_number(offset(told, FINISHED), n_team)
     return True
 
 
@@ -328,15 +331,25 @@ def _place(scopes, below, active, n, n_team, places, tasks, buffers, down, offer
     _, slots, most, _, halved_from = down
     n_values = n_scales = n_factors = n_slots = n_offers = n_returns = 0
     work = full = 0
+    total = 0
     for i in range(active.size):
         s = active[i]
-        places[s, TWOFOLD] = 0
+        places[s, TWOFOLD] = places[s, SUBTREE] = 0
+        places[s, PANELS] = (places[s, N_DISTINCT] + PANEL - 1) // PANEL
         full += scopes[s, WORK]
+    for i in range(active.size):
+        s = active[i]
+        cost = _cost(s, scopes, places)
+        places[s, SUBTREE] += cost
+        total += cost
+        if scopes[s, ABOVE] >= 0:
+            places[scopes[s, ABOVE], SUBTREE] += places[s, SUBTREE]
     for back in range(active.size):
         s = active[active.size - 1 - back]
-        panels = (places[s, N_DISTINCT] + PANEL - 1) // PANEL
+        panels = places[s, PANELS]
         halved = panels >= halved_from and scopes[s, CODE] < 0
-        places[s, PANELS], places[s, CUT] = panels, panels // 2 if halved else panels
+        halved = halved and places[s, SUBTREE] * SUBTREES > total
+        places[s, CUT] = panels // 2 if halved else panels
         if halved:
             for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
                 places[below[m], TWOFOLD] = 1

@@ -80,7 +80,8 @@ N_SCOPE_COLUMNS = 19
 # Columns of the places of a scope in a chunk of rows: how many rows it has, panels of them, and
 # panels of their first half (all, if they are not halved); where values, scales, factors and
 # slots begin, what it offers to other scopes, and the flows that come back for that; whether both
-# halves of the scope above send it flows, each to rows of their own.
+# halves of the scope above send it flows, each to rows of their own; what it costs together with all
+# scopes below.
 (
     N_DISTINCT,
     PANELS,
@@ -92,8 +93,9 @@ N_SCOPE_COLUMNS = 19
     AT_OFFERS,
     AT_RETURNS,
     TWOFOLD,
-) = range(10)
-N_PLACE_COLUMNS = 10
+    SUBTREE,
+) = range(11)
+N_PLACE_COLUMNS = 11
 
 # Columns of the table of blocks of cells: their columns lie from COLUMN of a list, COUNT of them,
 # with so many states; their codes are written from that row on.
