@@ -486,11 +486,9 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
     results, slots, _, _, _ = down
     if learning is not None:
         _clear(slots, places[s, AT_SLOTS] + scopes[s, SLOTS] * start, scopes[s, SLOTS] * rows)
-        size, returns = scopes[s, OFFERS], offers[1]
-        here = places[s, AT_RETURNS] + size * start
-        _clear(returns, here, size * rows)
-        if places[s, TWOFOLD] != 0:
-            _clear(returns, here + size * places[s, PANELS] * PANEL, size * rows)
+        if not down[3]:  # several scopes may read this one
+            size = scopes[s, OFFERS]
+            _clear(offers[1], places[s, AT_RETURNS] + size * start, size * rows)
     at = places[s, AT_SCALES] + scopes[s, SCALES] * start
     mine = offset(inverse, at), offset(exponent, at), offset(relative, at), offset(absolute, at)
     here = offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start)
@@ -509,7 +507,7 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
 @kernel
 def _flows_down(s, half, model, data, row, learning, shared, own):
     never_inline()
-    tables, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, down, offers, _ = shared
+    tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, offers, _ = shared
     _, (values, factors) = chunk_buffers(buffers)
     first_panel, n_panels = _part(s, half, places)
     start, rows = first_panel * PANEL, n_panels * PANEL
@@ -520,6 +518,11 @@ def _flows_down(s, half, model, data, row, learning, shared, own):
         more = size * places[s, PANELS] * PANEL
         for i in range(0, size * rows, LANES):
             vstore(here, i, vadd(vload(here, i), vload(here, more + i)))
+    if down[3]:
+        # Just before it is added to, so that it is in the cache once.
+        for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
+            size = scopes[below[m], OFFERS] * places[below[m], PANELS] * PANEL
+            _clear(offers[1], places[below[m], AT_RETURNS] + half * size, size)
     _, edges, leaf_out, more_edges, more_leaf_out, _ = learning
     if half != 0:
         edges, leaf_out = more_edges, more_leaf_out
