@@ -34,6 +34,7 @@ from .columns import (
     PANELS,
     PARENT,
     PARENT_ARG,
+    PASSING,
     PRODUCT,
     PULL,
     PULL_END,
@@ -78,14 +79,13 @@ def _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattere
     if step[OP] == GATHER:
         if scattered is not None:
             instructions, args, _ = tables
-            rows_below, stride, scopes, places, returns, half, _, _ = scattered
-            s = step[BELOW]
-            width = scopes[s, OFFERS]
-            at = places[s, AT_RETURNS] + instructions[args[step[ARG], CHILD], OFFER]
-            if half != 0:
-                at += width * places[s, PANELS] * PANEL
-            number, units = step[MAP] * stride, step[UNITS]
-            scatter(rows_below, number, flow, 0, returns, at, width, units, n_panels)
+            s, number, units = step[BELOW], step[MAP] * scattered.stride, step[UNITS]
+            width, place = scattered.scopes[s, OFFERS], scattered.places[s]
+            at = place[AT_RETURNS] + instructions[args[step[ARG], CHILD], OFFER]
+            at += scattered.half * width * place[PANELS] * PANEL
+            scatter(
+                scattered.rows, number, flow, 0, scattered.returns, at, width, units, n_panels
+            )
         return
     codes, floats, n_rows = data
     at = step[DATA] * n_rows + first_row
@@ -93,7 +93,7 @@ def _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattere
         numbers = codes
         if scattered is not None:
             if step[OP] == LOOKUP:
-                numbers, at = scattered[0], step[MAP] * scattered[1]
+                numbers, at = scattered.rows, step[MAP] * scattered.stride
         table_backward(
             flow,
             0,
@@ -124,6 +124,26 @@ def _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattere
 
 
 @kernel
+def derivatives(parent, values, scratch, rows):
+    """Where those by the values of a sum lie: in their place, or where they pass."""
+    if parent[PASSING]:
+        return scratch, np.int64(0)
+    return values, parent[VALUE] * rows
+
+
+@kernel
+def _divide_returns(step, n_panels, flow, scratch, scattered):
+    """Derivatives by what a sum offers, into the scratch, where its child reads them next."""
+    never_inline()
+    units, none = step[UNITS], np.int64(0)
+    at, width = step[OFFER], scattered.width
+    take_back(scattered.mine, at, width, scratch, none, units, n_panels)
+    take_back(scattered.offers, at, width, flow, none, units, n_panels)
+    for i in range(0, units * n_panels * PANEL, LANES):
+        vstore(scratch, i, vdivide_or_zero(vload(scratch, i), vload(flow, i)))
+
+
+@kernel
 def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels):
     """Add to ``flow`` the derivative that the sums above pass down, and their edge flows."""
     never_inline()
@@ -132,10 +152,10 @@ def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_
     for q in range(step[PULL], step[PULL_END]):
         parent = instructions[pulls[q, PARENT]]
         arg = args[pulls[q, PARENT_ARG]]
-        up = parent[VALUE] * rows + arg[OUT] * PANEL
+        source, up = derivatives(parent, values, scratch, rows)
+        up += arg[OUT] * PANEL
         up_step = parent[UNITS] * PANEL
         value = step[VALUE] * rows + arg[IN] * PANEL
-        source = values
         if factors is not None:
             factor = arg[FACTOR_ROW] * rows
             if parent[OP] == MIXING:
@@ -228,7 +248,7 @@ def backward_tile(
 
     A sum's values are overwritten by its derivative ∂ log p / ∂ value: flow / value. Edge
     flows are stored without the factor θ, which is common to all rows. ``scattered`` is where
-    gathers send theirs: see ``chunks.py``; None if there are none.
+    gathers send theirs: see ``gather.py``; None if there are none.
     """
     never_inline()
     instructions, args, pulls = tables
@@ -241,6 +261,10 @@ def backward_tile(
         if op == SKIP:
             continue
         units = step[UNITS]
+        if op == SUM and step[PASSING]:
+            if scattered is not None:
+                _divide_returns(step, n_panels, flow, scratch, scattered)
+            continue
         size = units * rows
         value = step[VALUE] * rows
         n_pulls = step[PULL_END] - step[PULL]
@@ -252,10 +276,10 @@ def backward_tile(
             arg = args[pulls[step[PULL], PARENT_ARG]]
             single = parent[DIRECT] and arg[COLUMNS] == units and arg[HEIGHT] == parent[UNITS]
             if single:
-                up = parent[VALUE] * rows
+                source, up = derivatives(parent, values, scratch, rows)
                 up_step = parent[UNITS] * PANEL
                 add_outer_products(
-                    values,
+                    source,
                     up,
                     up_step,
                     values,
@@ -273,7 +297,7 @@ def backward_tile(
                         arg[WEIGHTS],
                         1,
                         units,
-                        values,
+                        source,
                         up,
                         up_step,
                         values,
@@ -293,7 +317,7 @@ def backward_tile(
                         arg[WEIGHTS],
                         1,
                         units,
-                        values,
+                        source,
                         up,
                         up_step,
                         flow,
@@ -316,7 +340,7 @@ def backward_tile(
             sent, at = slots, slot
             if scattered is not None:
                 if offered >= 0:
-                    mine, width = scattered[6], scattered[7]
+                    mine, width = scattered.mine, scattered.width
                     take_back(mine, offered, width, scratch, 0, units, n_panels)
                     if slot >= 0:
                         for i in range(0, size, LANES):

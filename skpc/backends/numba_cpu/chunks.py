@@ -53,7 +53,7 @@ from .columns import (
     WORK,
 )
 from .forward import LOST_SHARE, forward_tile, root_result
-from .gather import halves
+from .gather import Reading, Sending, halves
 from .kernel_cache import kernel
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
 from .rows import write_block
@@ -417,12 +417,11 @@ def _part(s, half, places):
 
 
 def read_below(shared, own, s, start):
-    """What gathers of a scope read, for its rows from ``start``; where it offers what others
-    gather; and where a thread keeps what products read at once. None for None."""
+    """A ``Reading`` for the rows of a scope from ``start``, None for None."""
 
 
 def sent_below(shared, s, start, half):
-    """Where they send flows, and where those lie that come back to the scope."""
+    """A ``Sending``."""
 
 
 @overload(read_below, jit_options={"_nrt": False})
@@ -438,9 +437,9 @@ def _read_below(shared, own, s, start):
         rows = offset(pointer(mapped), start)
         passing, (inverse, exponent, relative, absolute) = own[5]
         passing_scales = pointer(inverse), pointer(exponent), pointer(relative), pointer(absolute)
-        return (
-            rows, mapped.shape[1], scopes, places, given, scales, mine, width,
-            (pointer(passing), passing_scales),
+        return Reading(
+            rows, mapped.shape[1], scopes, places, given, scales, mine, width, pointer(passing),
+            passing_scales,
         )  # fmt: skip
 
     return found
@@ -456,7 +455,9 @@ def _sent_below(shared, s, start, half):
         rows, returns, width = numbers[2], pointer(offers[1]), scopes[s, OFFERS]
         mine = offset(returns, places[s, AT_RETURNS] + start * width)
         where = offset(pointer(rows), start)
-        return where, rows.shape[1], scopes, places, returns, half, mine, width
+        given = offset(pointer(offers[0]), places[s, AT_OFFERS] + start * width)
+        stride = rows.shape[1]
+        return Sending(where, stride, scopes, places, returns, half, mine, given, width)
 
     return found
 

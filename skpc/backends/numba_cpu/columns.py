@@ -32,6 +32,9 @@ __all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM", "TRANSPOSE"]
     PASSING,
 ) = range(22)
 N_INSTRUCTION_COLUMNS = 22
+# PASSING vectors are never kept: products read some of other scopes a few panels at a time, and some
+# sums are only offered to other scopes. MAP says whose rows a vector of another scope is read by,
+# OFFER where a vector lies in the rows that others read, or -1.
 # Columns of the argument table.
 (
     CHILD,

@@ -76,7 +76,7 @@ def forward_tile(
 ):  # fmt: skip
     """Values and scales of the vectors from ``first`` to ``last``, for the rows from ``first_row``.
 
-    ``gathered`` is what gathers read: see ``chunks.py``; None if there are none.
+    ``gathered`` is what gathers read: see ``gather.py``; None if there are none.
     """
     never_inline()
     instructions, args, _ = tables
@@ -87,7 +87,7 @@ def forward_tile(
     for v in range(first, last):
         step = instructions[v]
         op = step[OP]
-        if op == SKIP or step[PASSING]:
+        if op == SKIP or (step[PASSING] and op != SUM):
             continue
         units = step[UNITS]
         out = step[VALUE] * rows
@@ -127,6 +127,9 @@ def forward_tile(
             height = args[arg, HEIGHT]
             transpose(values, a, values, out, height, args[arg, COLUMNS], n_panels)
             copy_scale(scales, args[arg, CHILD_SCALE] * rows, scale, rows)
+        elif op == SUM and step[PASSING]:
+            if gathered is not None:
+                _sum_to_offer(step, args, weights, values, rows, n_panels, gathered)
         elif op == SUM and step[DIRECT]:
             for j in range(arg, end):
                 matrix_times_panels(
@@ -186,8 +189,9 @@ def forward_tile(
                     step, args, weights, values, scales, factors, scratch, rows, n_panels, lost
                 )
         if gathered is not None:
-            if step[OFFER] >= 0:
-                offer(values, out, gathered[6], step[OFFER], gathered[7], units, n_panels)
+            if step[OFFER] >= 0 and not step[PASSING]:
+                mine, width = gathered.mine, gathered.width
+                offer(values, out, mine, step[OFFER], width, units, n_panels)
 
 
 @kernel
@@ -201,19 +205,19 @@ def read(
     none, units, rows = np.int64(0), step[UNITS], n_panels * PANEL
     if step[OP] == GATHER:
         if gathered is not None:
-            rows_below, stride, scopes, places, offers, all_scales, _, _, _ = gathered
-            s = step[BELOW]
-            place, number = places[s], step[MAP] * stride + start
+            s, number = step[BELOW], step[MAP] * gathered.stride + start
+            place, scope = gathered.places[s], gathered.scopes[s]
             at = place[AT_OFFERS] + instructions[args[step[ARG], CHILD], OFFER]
-            width = scopes[s, OFFERS]
-            gather(rows_below, number, offers, at, width, out, none, units, n_panels)
+            gather(
+                gathered.rows, number, gathered.offers, at, scope[OFFERS], out, none, units, n_panels
+            )
             at = args[step[ARG], CHILD_SCALE]
-            where = halves(place, place[AT_SCALES], scopes[s, SCALES], at, 1)
-            gather_scale(rows_below, number, all_scales, where, scales, none, rows)
+            where = halves(place, place[AT_SCALES], scope[SCALES], at, 1)
+            gather_scale(gathered.rows, number, gathered.scales, where, scales, none, rows)
         return
     if gathered is not None:
         if step[OP] == LOOKUP:  # numbers of few states are codes
-            numbers, at = gathered[0], step[MAP] * gathered[1] + start
+            numbers, at = gathered.rows, step[MAP] * gathered.stride + start
     table_forward(
         table, step[LEAF], log2_scale, step[LOG_SCALE], step[WIDTH], numbers, at, out, none, units,
         n_panels, scales[1], none,
@@ -255,10 +259,9 @@ def product(step, tables, model, data, first_row, n_panels, values, scales, lost
             x_scales = offset_scales(scales, args[j, CHILD_SCALE] * rows + start)
             if gathered is not None:
                 if child[PASSING]:
-                    passing, passing_scales = gathered[8]
-                    here = (0 if j == first else 1 + (j - first - 1) % 2) * ROWS_AT_ONCE
-                    x = offset(passing, here // ROWS_AT_ONCE * most_at_once(units))
-                    x_scales = offset_scales(passing_scales, here)
+                    turn = 0 if j == first else 1 + (j - first - 1) % 2
+                    x = offset(gathered.passing, turn * most_at_once(units))
+                    x_scales = offset_scales(gathered.passing_scales, turn * ROWS_AT_ONCE)
                     at = child[DATA] * n_rows + first_row + start
                     read(
                         child, tables, model, codes, at, start, n, x, x_scales, lost, gathered
@@ -276,6 +279,24 @@ def product(step, tables, model, data, first_row, n_panels, values, scales, lost
                     a, b, c, three, units, n, a_scales, b_scales, c_scales, out, out_scales, lost
                 )  # fmt: skip
                 a, a_scales = out, out_scales
+
+
+@kernel
+def _sum_to_offer(step, args, weights, values, rows, n_panels, gathered):
+    """A sum that is only offered, in the same way."""
+    never_inline()
+    units, arg = step[UNITS], args[step[ARG]]
+    width, none = arg[COLUMNS], np.int64(0)
+    mine, size, passing = gathered.mine, gathered.width, gathered.passing
+    block = panels_at_once(units)
+    for p in range(0, n_panels, block):
+        n = min(block, n_panels - p)
+        start = p * PANEL
+        matrix_times_panels(
+            weights, arg[WEIGHTS], width, 1, values, arg[CHILD_VALUE] * rows + start * width,
+            width * PANEL, passing, none, units * PANEL, units, width, n, STORE, passing, none, 0,
+        )  # fmt: skip
+        offer(passing, none, mine, step[OFFER] + start * size, size, units, n)
 
 
 @kernel

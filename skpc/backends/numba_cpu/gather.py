@@ -6,6 +6,8 @@ added to, in a few cache lines each. On the way they are turned into panels, and
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from .columns import CUT, PANELS
 from .kernel_cache import kernel
 from .simd import LANES, PANEL, load, never_inline, store
@@ -18,6 +20,60 @@ from .transposing import (
     write_half_rows,
     write_rows,
 )
+
+
+class Reading(NamedTuple):
+    """What the vectors of a scope read of others, and offer to others, for rows from some row on.
+
+    Attributes
+    ----------
+    rows, stride : pointer, int
+        Rows of the scopes below: those of a map lie ``stride`` behind those of the one before.
+    scopes, places : ndarray
+    offers, scales : pointer, tuple of pointer
+        Of all scopes.
+    mine, width : pointer, int
+        Where the scope offers its own, and how many numbers a row.
+    passing, passing_scales : pointer, tuple of pointer
+        Scratch for what passes: see ``columns.py``.
+    """
+
+    rows: Any
+    stride: Any
+    scopes: Any
+    places: Any
+    offers: Any
+    scales: Any
+    mine: Any
+    width: Any
+    passing: Any
+    passing_scales: Any
+
+
+class Sending(NamedTuple):
+    """Where they send flows, and what comes back for what the scope offers.
+
+    Attributes
+    ----------
+    rows, stride, scopes, places
+        As in ``Reading``.
+    returns : pointer
+        Flows that come back, of all scopes.
+    half : int
+        Those of the scope below that get flows of such a half of a scope.
+    mine, offers, width : pointer, pointer, int
+        Flows that came back, what was offered, and how many numbers a row.
+    """
+
+    rows: Any
+    stride: Any
+    scopes: Any
+    places: Any
+    returns: Any
+    half: Any
+    mine: Any
+    offers: Any
+    width: Any
 
 
 @kernel

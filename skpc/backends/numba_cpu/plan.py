@@ -235,10 +235,9 @@ def make_plan(program: Program | Scoped, training: bool, keep_scales: bool = Fal
     unread = [v for v in range(n - 1) if not parents[v]]
     table[unread, OP] = SKIP
 
-    # What a single product reads of another scope is never kept.
-    for v in np.flatnonzero(np.isin(table[:, OP], (GATHER, LOOKUP))):
-        table[v, PASSING] = len(parents[v]) == 1 and parent_ops[v] == {PRODUCT}
     _choose_scales(table, args, reader_ops)
+    for v in range(n):
+        table[v, PASSING] = _is_passing(v, table, args, scope, parents, parent_ops)
     sizes = np.zeros((int(scope[-1]) + 1, 5), dtype=np.int64)
     sizes[:, 2] = _place_factors(table, args, scope)
     sizes[:, :2] = _place_values(table, args, scope, parents, parent_ops, training, keep_scales)
@@ -383,6 +382,19 @@ def _lay_out_gathers(program: Scoped, table, args) -> None:
     table[here, MAP] = len(program.maps) + table[here, WIDTH]
 
 
+def _is_passing(v: int, table, args, scope, parents, parent_ops) -> bool:
+    """Whether a vector is never kept: what a single product reads of another scope, or a sum that
+    other scopes alone read, straight above all that it adds up."""
+    if table[v, OP] in (GATHER, LOOKUP):
+        return len(parents[v]) == 1 and parent_ops[v] == {PRODUCT}
+    first, end = table[v, ARG], table[v, ARG_END]
+    if not table[v, DIRECT] or table[v, MEASURE] or end - first != 1 or parent_ops[v] != {GATHER}:
+        return False
+    child = args[first, CHILD]
+    whole = args[first, COLUMNS] == table[child, UNITS]
+    return child == v - 1 and scope[child] == scope[v] and whole and len(parents[child]) == 1
+
+
 def _through_gathers(parents, parent_ops, owner) -> list[set[int]]:
     """Operations that read a vector, be it gathered for them."""
     found = []
@@ -432,7 +444,8 @@ def _place_values(table, args, scope, parents, parent_ops, training, keep_scales
     readers[last] += 1
     scale_readers: dict[tuple[int, int], int] = {}
     for v in range(len(table)):
-        if table[v, OP] == SKIP or table[v, PASSING]:
+        passing = bool(table[v, PASSING])
+        if table[v, OP] == SKIP or (passing and table[v, OP] != SUM):
             continue
         s = int(scope[v])
         values, scales = places[s]
@@ -446,7 +459,8 @@ def _place_values(table, args, scope, parents, parent_ops, training, keep_scales
             slot = int(table[mine[0], SCALE])
         table[v, SCALE] = slot
         scale_readers[s, slot] += int(readers[v])
-        table[v, VALUE] = values.take(units)
+        if not passing:
+            table[v, VALUE] = values.take(units)
         for child in mine.tolist():
             if table[child, PASSING]:
                 continue
