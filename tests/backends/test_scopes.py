@@ -113,6 +113,72 @@ def test_a_scope_has_as_many_rows_as_differ_in_it(always, monkeypatch):
     assert places[inner[-1], CUT] < places[inner[-1], PANELS]  # two tasks
 
 
+def many_below(n_units, n_parts):
+    """Products of as many pairs of columns, two of them, below a product of both."""
+    groups = []
+    for g in range(2):
+        first = 2 * n_parts * g
+        parts = [
+            Sum(Product([Input(i, Bernoulli(), n_units) for i in (j, j + 1)]), n_units)
+            for j in range(first, first + 2 * n_parts, 2)
+        ]
+        groups.append(Sum(Product(parts), n_units))
+    return Program(Circuit(Sum(Product(groups))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n_units", "n_parts"), [(1, 4), (7, 2), (8, 5), (20, 3), (33, 2)])
+def test_units_and_factors_of_any_number(n_units, n_parts, dtype, always, monkeypatch):
+    """Blocks of rows that others read are wide, narrow or single; products take two or three."""
+    watched = Watched(monkeypatch)
+    program = many_below(n_units, n_parts)
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (700, program.n_variables)).astype(float)
+    X[np.random.default_rng(2).random(X.shape) < 0.1] = np.nan
+    plain = row_by_row(parameters, dtype)
+    expected = plain.statistics(parameters, X)
+    for n_jobs in (1, 2):
+        backend = NumbaBackend(program, dtype, n_jobs)
+        scores = backend.log_likelihood(parameters, X)
+        np.testing.assert_array_equal(scores, plain.log_likelihood(parameters, X))
+        found = backend.statistics(parameters, X)
+        assert_same(found, expected, 1e-10 if dtype == np.float64 else 2e-3)
+    assert watched.ways == {CHUNK}
+
+
+def test_small_subtrees_stay_with_one_thread(always, monkeypatch):
+    """Two threads have halves of what lies near the root only, and bits do not depend on that."""
+    watched = Watched(monkeypatch)
+    below = []
+    for first in range(0, 60, 2):
+        leaves = [Input(i, Categorical(14), 3) for i in (first, first + 1)]
+        below.append(Sum(Product(leaves), 3))
+    program = Program(Circuit(Sum(Product(below))))
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 14, (800, 60)).astype(float)
+    found = [
+        NumbaBackend(program, np.float64, n_jobs).statistics(parameters, X).flows.tobytes()
+        for n_jobs in (1, 2)
+    ]
+    assert found[0] == found[1]
+    space = watched.spaces[-1]
+    places = space[3][0][space[1][0][:, CODE] < 0]
+    assert places[-1, CUT] < places[-1, PANELS]
+    assert (places[:-1, CUT] == places[:-1, PANELS]).all()
+    assert (places[:-1, PANELS] >= sharing.HALVED).all()
+
+
+def test_what_does_not_fit_is_computed_row_by_row(always, monkeypatch):
+    monkeypatch.setattr(sharing, "CHUNK_BYTES", 1 << 14)
+    watched = Watched(monkeypatch)
+    program = pairs(5, 8)
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (512, 10)).astype(float)
+    found = NumbaBackend(program, np.float64, 2).statistics(parameters, X)
+    assert watched.ways <= {NO_CHUNK}
+    assert_same(found, row_by_row(parameters).statistics(parameters, X))
+
+
 def test_it_is_left_where_it_does_not_pay(monkeypatch):
     watched = Watched(monkeypatch)
     parameters = reference.random_parameters(pairs(2), np.random.default_rng(0))

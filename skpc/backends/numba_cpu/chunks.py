@@ -489,7 +489,9 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
         _clear(slots, places[s, AT_SLOTS] + scopes[s, SLOTS] * start, scopes[s, SLOTS] * rows)
         if not down[3]:  # several scopes may read this one
             size = scopes[s, OFFERS]
-            _clear(offers[1], places[s, AT_RETURNS] + size * start, size * rows)
+            at, both = places[s, AT_RETURNS] + size * start, places[s, PANELS] * PANEL
+            for side in range(1 + places[s, TWOFOLD]):
+                _clear(offers[1], at + side * size * both, size * rows)
     at = places[s, AT_SCALES] + scopes[s, SCALES] * start
     mine = offset(inverse, at), offset(exponent, at), offset(relative, at), offset(absolute, at)
     here = offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start)
