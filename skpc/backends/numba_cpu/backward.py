@@ -83,9 +83,7 @@ def _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattere
             width, place = scattered.scopes[s, OFFERS], scattered.places[s]
             at = place[AT_RETURNS] + instructions[args[step[ARG], CHILD], OFFER]
             at += scattered.half * width * place[PANELS] * PANEL
-            scatter(
-                scattered.rows, number, flow, 0, scattered.returns, at, width, units, n_panels
-            )
+            scatter(scattered.rows, number, flow, 0, scattered.returns, at, width, units, n_panels)
         return
     codes, floats, n_rows = data
     at = step[DATA] * n_rows + first_row

@@ -47,15 +47,15 @@ from .columns import (
     SLOT,
     SLOTS,
     STATES_OF_BLOCK,
-    SUBTREE,
     TWOFOLD,
     VALUES,
     WORK,
 )
 from .forward import LOST_SHARE, forward_tile, root_result
 from .gather import Reading, Sending, halves
-from .kernel_cache import kernel
+from .kernel_cache import WITHOUT_COUNTS, kernel
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
+from .places import place
 from .rows import write_block
 from .short_vectors import put, take
 from .simd import (
@@ -91,12 +91,6 @@ from .team import LATE, await_team, close_team, join_team, wait_for_flag, wait_f
     TOLD,
 ) = range(0, 160, 16)
 CHUNK, NO_CHUNK = 1, 2
-#: Threads of a team at most.
-MOST_THREADS = 16
-#: What a task costs beside its work, and panels of rows that its weights cost as much as.
-TASK_WORK, PANELS_OF_WEIGHTS = 1000, 1
-#: Subtrees of so many equal parts of the work are not halved: one thread has them to itself.
-SUBTREES = 16
 
 
 @kernel
@@ -206,7 +200,7 @@ def take_part(
         add(offset(told, NUMBERED), 1)
     if leads:
         wait_for_number(offset(told, NUMBERED), n_team)
-        pays = _place(scopes, below, active, n, n_team, places, tasks, buffers, shared[5], offers)
+        pays = place(scopes, below, active, n, n_team, places, tasks, buffers, shared[5], offers)
         add(offset(told, PLACED), CHUNK if pays else NO_CHUNK)
     wait_for_flag(offset(told, PLACED))
     if peek(offset(told, PLACED)) != CHUNK:
@@ -324,92 +318,6 @@ def _is_done(done, s, patient, scopes, places):
 
 
 @kernel
-def _place(scopes, below, active, n, n_team, places, tasks, buffers, down, offers):
-    """Say where the rows of every scope lie, and list the tasks of all threads; whether it pays."""
-    never_inline()
-    values, scales, factors = buffers
-    _, slots, most, _, halved_from = down
-    n_values = n_scales = n_factors = n_slots = n_offers = n_returns = 0
-    work = full = 0
-    total = 0
-    for i in range(active.size):
-        s = active[i]
-        places[s, TWOFOLD] = places[s, SUBTREE] = 0
-        places[s, PANELS] = (places[s, N_DISTINCT] + PANEL - 1) // PANEL
-        full += scopes[s, WORK]
-    for i in range(active.size):
-        s = active[i]
-        cost = _cost(s, scopes, places)
-        places[s, SUBTREE] += cost
-        total += cost
-        if scopes[s, ABOVE] >= 0:
-            places[scopes[s, ABOVE], SUBTREE] += places[s, SUBTREE]
-    for back in range(active.size):
-        s = active[active.size - 1 - back]
-        panels = places[s, PANELS]
-        halved = panels >= halved_from and scopes[s, CODE] < 0
-        halved = halved and places[s, SUBTREE] * SUBTREES > total
-        places[s, CUT] = panels // 2 if halved else panels
-        if halved:
-            for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
-                places[below[m], TWOFOLD] = 1
-    whole = 0
-    for i in range(active.size):
-        s = active[i]
-        rows = places[s, PANELS] * PANEL
-        places[s, AT_VALUES], places[s, AT_SCALES] = n_values, n_scales
-        places[s, AT_FACTORS], places[s, AT_SLOTS] = n_factors, n_slots
-        n_values += scopes[s, VALUES] * rows
-        n_scales += scopes[s, SCALES] * rows
-        n_factors += scopes[s, FACTORS] * rows
-        n_slots += scopes[s, SLOTS] * rows
-        places[s, AT_OFFERS], places[s, AT_RETURNS] = n_offers, n_returns
-        n_offers += scopes[s, OFFERS] * rows
-        n_returns += scopes[s, OFFERS] * rows * (1 + places[s, TWOFOLD])
-        work += scopes[s, WORK] * rows
-        if places[s, CUT] == places[s, PANELS]:
-            whole += _cost(s, scopes, places)
-    _list_tasks(scopes, active, whole, n_team, places, tasks)
-    fits = n_values <= values.size and n_scales <= scales[0].size and n_factors <= _size(factors)
-    fits = fits and n_slots <= slots.size and n_offers <= offers[0].size
-    return fits and n_returns <= offers[1].size and work <= most * full * n
-
-
-@kernel
-def _cost(s, scopes, places):
-    return scopes[s, WORK] * (places[s, PANELS] + PANELS_OF_WEIGHTS) + TASK_WORK
-
-
-@kernel
-def _list_tasks(scopes, active, whole, n_team, places, tasks):
-    """Tasks of every thread: scopes that lie side by side, then halves of large ones.
-
-    Where those of thread t begin stands at 2t, where its large ones do behind it.
-    """
-    end = 2 * MOST_THREADS + 1
-    pairs = max(1, n_team // 2)
-    for t in range(n_team):
-        tasks[2 * t] = end
-        before = 0
-        for i in range(active.size):
-            s = active[i]
-            if places[s, CUT] == places[s, PANELS]:
-                if before * n_team // max(1, whole) == t:
-                    tasks[end] = 2 * s
-                    end += 1
-                before += _cost(s, scopes, places)
-        tasks[2 * t + 1] = end
-        for i in range(active.size):
-            s = active[i]
-            if places[s, CUT] != places[s, PANELS]:
-                for half in range(2):
-                    if (half * pairs + i % pairs) % n_team == t:
-                        tasks[end] = 2 * s + half
-                        end += 1
-    tasks[2 * n_team] = end
-
-
-@kernel
 def _part(s, half, places):
     """First panel of a half, and how many it has."""
     cut = places[s, CUT]
@@ -424,7 +332,7 @@ def sent_below(shared, s, start, half):
     """A ``Sending``."""
 
 
-@overload(read_below, jit_options={"_nrt": False})
+@overload(read_below, jit_options=WITHOUT_COUNTS)
 def _read_below(shared, own, s, start):
     if isinstance(shared, types.NoneType):
         return lambda shared, own, s, start: None
@@ -445,7 +353,7 @@ def _read_below(shared, own, s, start):
     return found
 
 
-@overload(sent_below, jit_options={"_nrt": False})
+@overload(sent_below, jit_options=WITHOUT_COUNTS)
 def _sent_below(shared, s, start, half):
     if isinstance(shared, types.NoneType):
         return lambda shared, s, start, half: None
@@ -582,8 +490,3 @@ def _clear(array, start, n):
     zero = vfill(target, 0)
     for i in range(start, start + n, LANES):
         vstore(target, i, zero)
-
-
-@kernel
-def _size(array):
-    return 0 if array is None else array.size

@@ -32,9 +32,9 @@ __all__ = ["INPUT", "KRONECKER", "MIXING", "PRODUCT", "SUM", "TRANSPOSE"]
     PASSING,
 ) = range(22)
 N_INSTRUCTION_COLUMNS = 22
-# PASSING vectors are never kept: products read some of other scopes a few panels at a time, and some
-# sums are only offered to other scopes. MAP says whose rows a vector of another scope is read by,
-# OFFER where a vector lies in the rows that others read, or -1.
+# MAP says whose rows a vector of another scope is read by, OFFER where a vector lies in the rows
+# that others read, or -1. PASSING vectors are never kept: products read some of other scopes a few
+# panels at a time, and some sums are only offered.
 # Columns of the argument table.
 (
     CHILD,
@@ -56,8 +56,8 @@ PARENT, PARENT_ARG = range(2)
 # Columns of the scope table: its instructions, its parts (of the list of parts), its maps, its
 # runs of weights, and the one scope that reads it, or -1; the codes it reads if it is one finite
 # column, -1 otherwise, with their states, and whether it is another input; what of a row its
-# values, scales, factors and slots need, and what it offers to other scopes; what a row of it costs;
-# its place among those that have something to do.
+# values, scales, factors and slots need, and what it offers to other scopes; what a row of it
+# costs; its place among those that have something to do.
 (
     FIRST,
     LAST,
@@ -83,8 +83,9 @@ N_SCOPE_COLUMNS = 19
 # Columns of the places of a scope in a chunk of rows: how many rows it has, panels of them, and
 # panels of their first half (all, if they are not halved); where values, scales, factors and
 # slots begin, what it offers to other scopes, and the flows that come back for that; whether both
-# halves of the scope above send it flows, each to rows of their own; what it costs together with all
-# scopes below.
+# halves of the scope above send it flows, each to rows of their own; what it costs together with
+# all scopes below; which thread has it; room for the flows that come back to scopes below, what its
+# children need of that, and what those of its siblings need that were met before it.
 (
     N_DISTINCT,
     PANELS,
@@ -97,8 +98,12 @@ N_SCOPE_COLUMNS = 19
     AT_RETURNS,
     TWOFOLD,
     SUBTREE,
-) = range(11)
-N_PLACE_COLUMNS = 11
+    OWNER,
+    ROOM,
+    CHILDREN,
+    BEFORE,
+) = range(15)
+N_PLACE_COLUMNS = 15
 
 # Columns of the table of blocks of cells: their columns lie from COLUMN of a list, COUNT of them,
 # with so many states; their codes are written from that row on.

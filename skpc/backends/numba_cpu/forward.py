@@ -53,7 +53,16 @@ from .gather import gather, gather_scale, halves, offer
 from .kernel_cache import kernel
 from .leaves import exponential_forward, given_forward, table_forward
 from .mixing import kronecker_forward, mix_forward
-from .products import LN2, common_scale, copy_scale, measure, multiply, offset_scales, scale_rows, transpose
+from .products import (
+    LN2,
+    common_scale,
+    copy_scale,
+    measure,
+    multiply,
+    offset_scales,
+    scale_rows,
+    transpose,
+)
 from .simd import (
     LANES,
     PANEL,
@@ -209,8 +218,9 @@ def read(
             place, scope = gathered.places[s], gathered.scopes[s]
             at = place[AT_OFFERS] + instructions[args[step[ARG], CHILD], OFFER]
             gather(
-                gathered.rows, number, gathered.offers, at, scope[OFFERS], out, none, units, n_panels
-            )
+                gathered.rows, number, gathered.offers, at, scope[OFFERS], out, none, units,
+                n_panels,
+            )  # fmt: skip
             at = args[step[ARG], CHILD_SCALE]
             where = halves(place, place[AT_SCALES], scope[SCALES], at, 1)
             gather_scale(gathered.rows, number, gathered.scales, where, scales, none, rows)

@@ -133,9 +133,15 @@ def _folder() -> Path:
         return _found[0]
 
 
+#: No references to arrays are counted: callers keep what kernels read, and threads that change the
+#: same counters at every call take each other's cache lines. A kernel cannot make an array so.
+WITHOUT_COUNTS: Any = {"_nrt": False}
 #: No wrapper for callbacks from C, and for inner kernels none for calls from Python.
 _OPTIONS: dict[str, Any] = {
-    "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+    **WITHOUT_COUNTS,
 }
 
 

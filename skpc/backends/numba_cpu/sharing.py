@@ -8,7 +8,7 @@ import numpy as np
 
 from ...circuit import Program
 from ...utils.lazy import lazy
-from .chunks import MOST_THREADS, TOLD
+from .chunks import TOLD
 from .columns import (
     ARG,
     ARG_END,
@@ -43,6 +43,7 @@ from .columns import (
     WORK,
 )
 from .forward import NUMBERS_AT_ONCE, ROWS_AT_ONCE
+from .places import MOST_THREADS
 from .plan import make_plan
 from .scopes import Scoped
 from .simd import PANEL
@@ -254,7 +255,7 @@ class Sharing:
         )
 
     def own_space(self) -> Any:
-        """Arrays for one thread: flows, scratch, keys of rows, their hash table, what products read."""
+        """Arrays for one thread: flows, scratch, keys of rows, their hash table, what passes."""
         rows = self.plan.max_units * self.n_rows
         return (
             np.zeros(rows, dtype=self.dtype),

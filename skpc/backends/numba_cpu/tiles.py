@@ -244,7 +244,8 @@ def learn_tiles(
                             row, rows = (begun + start) * PANEL, n_panels * PANEL
                             forward_tile(
                                 tables, none, instructions.shape[0], model, data, row, n_panels,
-                                values, scales, factors, scratch, lost, read_below(shared, own, none, none),
+                                values, scales, factors, scratch, lost,
+                                read_below(shared, own, none, none),
                             )  # fmt: skip
                             root_result(
                                 tables, row, n_panels, values, scales, log_likelihood, bound

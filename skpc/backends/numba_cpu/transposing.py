@@ -70,13 +70,9 @@ def _reading(width, doc):
                 parts[-1].align = align
             if width < LANES:
                 both = list(range(LANES))
-                parts = [
-                    _shuffled(builder, parts[i], parts[i + width], both) for i in range(width)
-                ]
+                parts = [_shuffled(builder, parts[i], parts[i + width], both) for i in range(width)]
             for u, vector in enumerate(_transposed(builder, parts)):
-                place = builder.gep(
-                    args[5], [builder.add(args[6], ir.Constant(_I64, u * PANEL))]
-                )
+                place = builder.gep(args[5], [builder.add(args[6], ir.Constant(_I64, u * PANEL))])
                 pointer, align = _part(builder, place, whole, bits)
                 builder.store(vector, pointer).align = align
             return context.get_dummy_value()
@@ -98,9 +94,7 @@ def _writing(width, adds, doc):
             kind = ir.VectorType(whole.element, width)
             vectors = []
             for u in range(width):
-                place = builder.gep(
-                    args[0], [builder.add(args[1], ir.Constant(_I64, u * PANEL))]
-                )
+                place = builder.gep(args[0], [builder.add(args[1], ir.Constant(_I64, u * PANEL))])
                 pointer, align = _part(builder, place, whole, bits)
                 vectors.append(builder.load(pointer))
                 vectors[-1].align = align

@@ -1,0 +1,188 @@
+"""Where the rows of every scope of a chunk lie, and which thread computes them: see chunks.py.
+
+Scopes with much of the circuit below them that have many rows are halved: two threads share them.
+All others are whole, and every thread has some that lie side by side, subtree by subtree.
+Flows that come back to a scope are of use until they were sent on. Its thread goes through a
+subtree from the last scope to the first, so it needs room for those that lie above and beside
+the one at work, not for all: they lie on a stack, which stays in the cache.
+"""
+
+from __future__ import annotations
+
+from .columns import (
+    ABOVE,
+    AT_FACTORS,
+    AT_OFFERS,
+    AT_RETURNS,
+    AT_SCALES,
+    AT_SLOTS,
+    AT_VALUES,
+    BEFORE,
+    CHILDREN,
+    CODE,
+    CUT,
+    FACTORS,
+    FIRST_MAP,
+    LAST_MAP,
+    N_DISTINCT,
+    OFFERS,
+    OWNER,
+    PANELS,
+    ROOM,
+    SCALES,
+    SLOTS,
+    SUBTREE,
+    TWOFOLD,
+    VALUES,
+    WORK,
+)
+from .kernel_cache import kernel
+from .simd import PANEL, never_inline
+
+#: Threads of a team at most.
+MOST_THREADS = 16
+#: What a task costs beside its work, and panels of rows that its weights cost as much as.
+TASK_WORK, PANELS_OF_WEIGHTS = 1000, 1
+#: Subtrees of so many equal parts of the work are not halved: one thread has them to itself.
+SUBTREES = 16
+#: The owner of halves.
+SHARED = -1
+
+
+@kernel
+def place(scopes, below, active, n, n_team, places, tasks, buffers, down, offers):
+    """Say where the rows of every scope lie, and list the tasks of all threads; whether it pays."""
+    never_inline()
+    values, scales, factors = buffers
+    _, slots, most, is_tree, halved_from = down
+    _give_out(scopes, below, active, n_team, places, halved_from)
+    n_values = n_scales = n_factors = n_slots = n_offers = 0
+    work = full = 0
+    for i in range(active.size):
+        s = active[i]
+        rows = places[s, PANELS] * PANEL
+        places[s, AT_VALUES], places[s, AT_SCALES] = n_values, n_scales
+        places[s, AT_FACTORS], places[s, AT_SLOTS] = n_factors, n_slots
+        places[s, AT_OFFERS] = n_offers
+        n_values += scopes[s, VALUES] * rows
+        n_scales += scopes[s, SCALES] * rows
+        n_factors += scopes[s, FACTORS] * rows
+        n_slots += scopes[s, SLOTS] * rows
+        n_offers += scopes[s, OFFERS] * rows
+        work += scopes[s, WORK] * rows
+        full += scopes[s, WORK]
+    n_returns = _stack_returns(scopes, active, places, is_tree)
+    _list_tasks(active, n_team, places, tasks)
+    fits = n_values <= values.size and n_scales <= scales[0].size and n_factors <= _size(factors)
+    fits = fits and n_slots <= slots.size and n_offers <= offers[0].size
+    return fits and n_returns <= offers[1].size and work <= most * full * n
+
+
+@kernel
+def _give_out(scopes, below, active, n_team, places, halved_from):
+    """Halve what is large, and say which thread has each of the others."""
+    total = whole = before = 0
+    for i in range(active.size):
+        s = active[i]
+        places[s, TWOFOLD] = places[s, SUBTREE] = 0
+        places[s, PANELS] = (places[s, N_DISTINCT] + PANEL - 1) // PANEL
+        total += _cost(s, scopes, places)
+    for i in range(active.size):
+        s = active[i]
+        places[s, SUBTREE] += _cost(s, scopes, places)
+        if scopes[s, ABOVE] >= 0:
+            places[scopes[s, ABOVE], SUBTREE] += places[s, SUBTREE]
+    # From above: what is read by halves is told so before it is looked at.
+    for back in range(active.size):
+        s = active[active.size - 1 - back]
+        panels = places[s, PANELS]
+        halved = panels >= halved_from and scopes[s, CODE] < 0
+        halved = halved and places[s, SUBTREE] * SUBTREES > total
+        places[s, CUT], places[s, OWNER] = panels, 0
+        if halved:
+            places[s, CUT], places[s, OWNER] = panels // 2, SHARED
+            for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
+                places[below[m], TWOFOLD] = 1
+        else:
+            whole += _cost(s, scopes, places)
+    for i in range(active.size):
+        s = active[i]
+        if places[s, OWNER] != SHARED:
+            places[s, OWNER] = before * n_team // max(1, whole)
+            before += _cost(s, scopes, places)
+
+
+@kernel
+def _cost(s, scopes, places):
+    return scopes[s, WORK] * (places[s, PANELS] + PANELS_OF_WEIGHTS) + TASK_WORK
+
+
+@kernel
+def _stack_returns(scopes, active, places, is_tree):
+    """Say where flows come back to: behind those of the scope above if that has the same thread,
+    and is done by then with what lies there; how many numbers that takes."""
+    for i in range(active.size):
+        s = active[i]
+        places[s, ROOM] = places[s, CHILDREN] = places[s, BEFORE] = 0
+    for i in range(active.size):
+        s = active[i]
+        above = scopes[s, ABOVE]
+        if _is_stacked(s, above, places, is_tree):
+            # Siblings are met from the first, and sent on from the last: what lies behind one is
+            # free for the scopes below it by then.
+            places[s, BEFORE] = places[above, CHILDREN]
+            places[above, CHILDREN] += _n_returns(s, scopes, places)
+            room = places[above, CHILDREN] + places[s, ROOM]
+            places[above, ROOM] = max(places[above, ROOM], room)
+    end = 0
+    for back in range(active.size):
+        s = active[active.size - 1 - back]
+        above, own = scopes[s, ABOVE], _n_returns(s, scopes, places)
+        if _is_stacked(s, above, places, is_tree):
+            first = places[above, AT_RETURNS] + _n_returns(above, scopes, places)
+            places[s, AT_RETURNS] = first + places[s, BEFORE]
+        else:
+            places[s, AT_RETURNS] = end
+            end += own + places[s, ROOM]
+    return end
+
+
+@kernel
+def _is_stacked(s, above, places, is_tree):
+    if not is_tree or above < 0:
+        return False
+    return places[s, OWNER] != SHARED and places[s, OWNER] == places[above, OWNER]
+
+
+@kernel
+def _n_returns(s, scopes, places):
+    return scopes[s, OFFERS] * places[s, PANELS] * PANEL * (1 + places[s, TWOFOLD])
+
+
+@kernel
+def _list_tasks(active, n_team, places, tasks):
+    """Tasks of every thread: its scopes, then halves of large ones.
+
+    Where those of thread t begin stands at 2t, where its large ones do behind it.
+    """
+    end = 2 * MOST_THREADS + 1
+    pairs = max(1, n_team // 2)
+    for t in range(n_team):
+        tasks[2 * t] = end
+        for i in range(active.size):
+            if places[active[i], OWNER] == t:
+                tasks[end] = 2 * active[i]
+                end += 1
+        tasks[2 * t + 1] = end
+        for i in range(active.size):
+            if places[active[i], OWNER] == SHARED:
+                for half in range(2):
+                    if (half * pairs + i % pairs) % n_team == t:
+                        tasks[end] = 2 * active[i] + half
+                        end += 1
+    tasks[2 * n_team] = end
+
+
+@kernel
+def _size(array):
+    return 0 if array is None else array.size
