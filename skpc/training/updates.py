@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,17 +80,19 @@ class Updates:
         """Learn the first of some batches; how many, state and parameters after them, and the sums
         of their log-likelihoods and weights."""
         solver = self._solver
-        mixings = []
+        states, mixings = [state], []
         if isinstance(solver, StepSolver):
-            steps = (replace(state, step=state.step + i) for i in range(len(batches)))
-            found = [solver.mixing(solver.next_step(s)) for s in steps]
-            mixings = [mixing for mixing in found if mixing is not None]
+            for _ in batches:
+                mixing = solver.mixing(solver.next_step(states[-1]))
+                if mixing is None:
+                    break
+                mixings.append(mixing)
+                states.append(states[-1].advanced())
         if len(mixings) < len(batches):
             return 1, *self.learn_shown(state, parameters, parameters, *batches[0])
         learnt = self._backend.learn(parameters, batches, mixings, self._smoothing)
         n, log_likelihood, weight, new, statistics = learnt
-        for _ in range(n):
-            state = state.advanced()
+        state = states[n]
         if statistics is not None:
             log_likelihood += statistics.log_likelihood
             weight += statistics.weight

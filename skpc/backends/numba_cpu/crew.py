@@ -20,6 +20,7 @@ from .packing import Packed
 from .rows import READ, Data
 from .run import MOST_BATCHES, Run
 from .tiles import (
+    AT_CELLS,
     CAME,
     DONE,
     ENDS,
@@ -198,12 +199,18 @@ class Crew:
         assert run is not None
         alone = n_threads > 1 and self._run_pace.prefers_alone()
         n_helpers = 0 if alone else n_threads - 1
+        written: dict[object, int] = {}
         for i, (layout, (X, weight)) in enumerate(zip(layouts, batches, strict=True)):
             job, lanes = self._batch_jobs[i], (0, layout.n_lanes)
-            cells = READ.index(X.dtype), X.ctypes.data, *X.shape
-            addresses, size = run.model.addresses, (layout.n_padded, self._tile_panels)
-            expected = 1, self._turns(layout)
-            write_job(job, False, LEADS, *size, lanes, addresses, layout.ends, cells, *expected)
+            like = written.setdefault((X.dtype, X.shape), i)
+            if like == i:
+                cells = READ.index(X.dtype), X.ctypes.data, *X.shape
+                addresses, size = run.model.addresses, (layout.n_padded, self._tile_panels)
+                expected = 1, self._turns(layout)
+                write_job(job, False, LEADS, *size, lanes, addresses, layout.ends, cells, *expected)
+            else:
+                job[:] = self._batch_jobs[like]
+                job[AT_CELLS] = X.ctypes.data
             self._weights_at[i] = 0 if weight is None else weight.ctypes.data
         job = self._jobs[0]
         job[N_BATCHES], job[N_HELPERS], job[HERE] = len(batches), n_helpers, run.here

@@ -132,6 +132,7 @@ class Learner:
         self._tile_panels, self._lane_tiles, self._lost = tile_panels, lane_tiles, lost
         self.bench = Bench(make_plan(program, training=True), dtype, sharing)
         self._rooms: list[Room] = []
+        self._known_lanes: dict[int, tuple[Layout, int]] = {}  # of up to so many rows of a chunk
         for_many = sharing is not None and sharing.for_many and not self.bench.plan.n_data
         #: Parameters of batches that follow each other, where that can be.
         self.run: Run | None = None
@@ -365,6 +366,12 @@ class Learner:
 
     def _lanes(self, n_rows: int) -> tuple[Layout, int]:
         """How rows of a chunk lie, and how many lanes their sums have."""
+        found = self._known_lanes.get(n_rows)
+        if found is None:
+            found = self._known_lanes[n_rows] = self._new_lanes(n_rows)
+        return found
+
+    def _new_lanes(self, n_rows: int) -> tuple[Layout, int]:
         work = n_rows * self.program.n_weights
         most = max(1, min(self.max_lanes, work // LANE_WORK, -(-n_rows // LANE_ROWS)))
         layout = lay_out(n_rows, most)
