@@ -229,6 +229,7 @@ def take_part(
             add(offset(told, AT_ROOT), 1)
     if learning is not None:
         wait_for_flag(offset(told, AT_ROOT))
+        brought = none
         for back in range(last - large):
             s, half = tasks[last - 1 - back] // 2, tasks[last - 1 - back] % 2
             above = scopes[s, ABOVE]
@@ -238,21 +239,23 @@ def take_part(
                     found = False
                     for i in range(first, large):
                         small = tasks[first + large - 1 - i] // 2
-                        if not found and _is_ready(small, none, down, scopes, places):
+                        if _is_ready(small, none, down, scopes, places):
                             _flows_down(small, none, model, data, row, learning, shared, own)
                             add(offset(down, scopes[small, POSITION]), 1)
                             found = True
+                            break
                     if not found:
                         _is_done(down, above, one, scopes, places)
             _flows_down(s, half, model, data, row, learning, shared, own)
-            if add(offset(down, scopes[s, POSITION]), 1) == 2 and learning[5]:
-                _add_halves(s, learning, shared)
+            add(offset(down, scopes[s, POSITION]), 1)
+            brought = _add_halves(brought, back + 1, none, last, down, learning, shared)
         for patient in range(2):
             for back in range(large - first):
                 s = tasks[large - 1 - back] // 2
                 if _is_ready(s, patient, down, scopes, places):
                     _flows_down(s, none, model, data, row, learning, shared, own)
                     add(offset(down, scopes[s, POSITION]), 1)
+        _add_halves(brought, last - large, one, last, down, learning, shared)
         add(offset(told, FINISHED), 1)
         # All of them, or those that are done would give up standing by for what comes next.
         wait_for_number(offset(told, FINISHED), n_team)
@@ -446,16 +449,25 @@ def _flows_down(s, half, model, data, row, learning, shared, own):
 
 
 @kernel
-def _add_halves(s, learning, shared):
-    """Bring the edge sums of both halves of a scope together."""
-    _, (scopes, _, _, _, runs, _, _), _, _, _, _, _, _ = shared
-    _, edges, _, more, _, _ = learning
-    for r in range(scopes[s, RUN], scopes[s, RUN_END]):
-        start, width = runs[r, 0], runs[r, 1]
-        for k in range(0, width, LANES):
-            i, n = start + k, width - k
-            put(edges, i, vadd(take(edges, i, n), take(more, i, n)), n)
-            put(more, i, vfill(more, 0), n)
+def _add_halves(done, tasks_done, patient, last, down, learning, shared):
+    """Bring the edge sums of both halves of scopes together, as far as they are there, or of all
+    for the patient; of how many that was done. Each of the threads has a half of the weights."""
+    _, (scopes, _, _, _, runs, _, _), _, (places, tasks), _, _, _, _ = shared
+    _, edges, _, more, _, apart = learning
+    while done < tasks_done:
+        s, half = tasks[last - 1 - done] // 2, tasks[last - 1 - done] % 2
+        if not _is_done(down, s, patient, scopes, places):
+            break
+        if apart:
+            for r in range(scopes[s, RUN], scopes[s, RUN_END]):
+                middle = runs[r, 1] // (2 * LANES) * LANES
+                begin, end = (0, middle) if half == 0 else (middle, runs[r, 1])
+                for k in range(begin, end, LANES):
+                    i, n = runs[r, 0] + k, end - k
+                    put(edges, i, vadd(take(edges, i, n), take(more, i, n)), n)
+                    put(more, i, vfill(more, 0), n)
+        done += 1
+    return done
 
 
 @kernel
