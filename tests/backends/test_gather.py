@@ -1,22 +1,22 @@
 """Rows that scopes offer each other become panels and back, whatever their width."""
 
+import numba
 import numpy as np
 import pytest
 
-from skpc.backends.numba_cpu.gather import gather, offer, scatter, take_back
-from skpc.backends.numba_cpu.kernel_cache import entry_kernel
+from skpc.backends.numba_cpu.gather import gather, offer, scatter
 from skpc.backends.numba_cpu.simd import LANES, PANEL, pointer
 
 AT, BEHIND = 3, 5
 
 
-@entry_kernel
+@numba.njit
 def turn(rows, source, step, panels, units, n_panels, taken):
     gather(pointer(rows), 0, pointer(source), AT, step, pointer(panels), 0, units, n_panels)
-    take_back(pointer(source), AT, step, pointer(taken), 0, units, n_panels)
+    gather(None, 0, pointer(source), AT, step, pointer(taken), 0, units, n_panels)
 
 
-@entry_kernel
+@numba.njit
 def turn_back(rows, panels, sums, copy, step, units, n_panels):
     scatter(pointer(rows), 0, pointer(panels), 0, pointer(sums), AT, step, units, n_panels)
     offer(pointer(panels), 0, pointer(copy), AT, step, units, n_panels)

@@ -193,15 +193,20 @@ def test_teams_change_no_bit(units, most_work, teams, monkeypatch):
     assert_close(learned, expected, 2e-3)
 
 
-def test_rows_that_fill_no_panel_stay_within_their_arrays():
-    """Codes are written panel by panel: rows of the last one count where room is scarce."""
-    program = Program(Circuit(Sum(Product([Input(i, Bernoulli(), 2) for i in range(800)]))))
-    backend = NumbaBackend(program, np.float32, 1)
-    learner = backend._learner
-    most = learner.bench.most_together
-    for n in range(1, most + 2):
-        layout, _ = learner._lanes(n)
-        assert not learner.may_run(n) or layout.n_padded <= most
+@pytest.mark.parametrize("n", [1, 307, 1000])
+def test_batches_of_many_cells_follow_each_other_too(n):
+    """Cells that one thread would not encode for all, in rows that fill no panel."""
+    program = Program(Circuit(Sum(Product([Input(i, Bernoulli(), 2) for i in range(300)]))))
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    batches = [(rng.integers(0, 2, (n, 300)).astype(np.uint8), None) for _ in range(3)]
+    backend = NumbaBackend(program, np.float64, 2)
+    found, total, most = learnt(backend, parameters, batches, Anemone(), None)
+    assert most == 3
+    plain = Plain(program, np.float64, 1)
+    expected, there, _ = learnt(plain, parameters, batches, Anemone(), None)
+    assert_close(found, expected, 1e-9)
+    assert total == pytest.approx(there, rel=1e-11)
 
 
 def test_weights_need_not_lie_side_by_side():

@@ -6,6 +6,7 @@ import pytest
 from skpc.backends.numba_cpu import NumbaBackend, lanes, learning, sharing, tiles
 from skpc.backends.numba_cpu.chunks import CHUNK, NO_CHUNK, PLACED
 from skpc.backends.numba_cpu.columns import (
+    AT_RETURNS,
     CODE,
     CUT,
     GATHER,
@@ -169,14 +170,75 @@ def test_small_subtrees_stay_with_one_thread(always, monkeypatch):
 
 
 def test_what_does_not_fit_is_computed_row_by_row(always, monkeypatch):
-    monkeypatch.setattr(sharing, "CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(sharing, "CHUNK_BYTES", 1 << 10)
+    monkeypatch.setattr(sharing, "ALIKE", 1 << 10)
     watched = Watched(monkeypatch)
-    program = pairs(5, 8)
+    program = many_below(8, 5)
     parameters = reference.random_parameters(program, np.random.default_rng(0))
-    X = np.random.default_rng(1).integers(0, 2, (512, 10)).astype(float)
-    found = NumbaBackend(program, np.float64, 2).statistics(parameters, X)
-    assert watched.ways <= {NO_CHUNK}
-    assert_same(found, row_by_row(parameters).statistics(parameters, X))
+    X = np.random.default_rng(1).integers(0, 2, (500, 20)).astype(float)
+    backend, plain = NumbaBackend(program, np.float64, 2), row_by_row(parameters)
+    scores = backend.log_likelihood(parameters, X)
+    np.testing.assert_array_equal(scores, plain.log_likelihood(parameters, X))
+    watched.spaces.clear()
+    assert_same(backend.statistics(parameters, X), plain.statistics(parameters, X))
+    assert watched.ways == {NO_CHUNK}
+
+
+def deep(depth, n_units, first=0):
+    """A tree in which every node has a pair of columns on its left and a tree on its right, and
+    every second one another pair."""
+    pair = [Sum(Product([Input(i, Categorical(4), n_units) for i in (first, first + 1)]), n_units)]
+    first += 2
+    if depth % 2:
+        leaves = [Input(i, Categorical(4), n_units) for i in (first, first + 1)]
+        pair.append(Sum(Product(leaves), n_units))
+        first += 2
+    if depth:
+        pair.append(deep(depth - 1, n_units, first))
+    else:
+        pair.append(Input(first, Categorical(4), n_units))
+    return Sum(Product(pair), n_units)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+def test_flows_come_back_through_deep_trees(n_jobs, always, monkeypatch):
+    watched = Watched(monkeypatch)
+    monkeypatch.setattr(learning, "cores", lambda: 4)
+    trees = [deep(5, 3, first) for first in (0, 20, 40)]
+    program = Program(Circuit(Sum(Product(trees))))
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 4, (600, program.n_variables)).astype(float)
+    X[:, ::3] = X[:, :1]  # so that scopes have anything from four rows to all
+    expected = row_by_row(parameters).statistics(parameters, X)
+    backend = NumbaBackend(program, np.float64, n_jobs)
+    found = [backend.statistics(parameters, X) for _ in range(10)]
+    assert_same(found[0], expected)
+    assert len({statistics.flows.tobytes() for statistics in found}) == 1
+    assert watched.ways == {CHUNK}
+    places = watched.spaces[0][3][0]
+    assert len(np.unique(places[:, AT_RETURNS])) < len(places) / 2  # a stack
+
+
+def test_a_large_part_that_a_small_one_reads_keeps_nobody_waiting(monkeypatch):
+    """Where scopes are no tree one that reads a large one may have little work below it."""
+    watched = Watched(monkeypatch)
+    left, right = (
+        Sum(Product([Input(i, Bernoulli(), 32) for i in range(first, first + 4)]), 32)
+        for first in (0, 4)
+    )
+    large = Sum(Product([left, right]), 32)
+    once = Sum(large, 1)
+    small = Sum(Product([once, Input(8, Bernoulli(), 1)]), 1)
+    pair = Sum(Product([Input(8, Bernoulli(), 1), Input(9, Bernoulli(), 1)]), 1)
+    products = [Product([small, Input(9, Bernoulli(), 1)]), Product([once, pair])]
+    program = Program(Circuit(Sum(products)))
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (1024, 10)).astype(float)
+    backend, plain = NumbaBackend(program, np.float64, 2), row_by_row(parameters)
+    scores = backend.log_likelihood(parameters, X)
+    np.testing.assert_array_equal(scores, plain.log_likelihood(parameters, X))
+    assert_same(backend.statistics(parameters, X), plain.statistics(parameters, X))
+    assert watched.ways == {CHUNK}
 
 
 def test_it_is_left_where_it_does_not_pay(monkeypatch):

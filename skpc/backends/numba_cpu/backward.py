@@ -55,7 +55,7 @@ from .columns import (
     WIDTH,
 )
 from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
-from .gather import scatter, take_back
+from .gather import gather, scatter
 from .kernel_cache import kernel
 from .leaves import exponential_backward, given_backward, table_backward
 from .mixing import kronecker_backward, mix_backward
@@ -122,21 +122,13 @@ def _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattere
 
 
 @kernel
-def derivatives(parent, values, scratch, rows):
-    """Where those by the values of a sum lie: in their place, or where they pass."""
-    if parent[PASSING]:
-        return scratch, np.int64(0)
-    return values, parent[VALUE] * rows
-
-
-@kernel
 def _divide_returns(step, n_panels, flow, scratch, scattered):
     """Derivatives by what a sum offers, into the scratch, where its child reads them next."""
     never_inline()
     units, none = step[UNITS], np.int64(0)
     at, width = step[OFFER], scattered.width
-    take_back(scattered.mine, at, width, scratch, none, units, n_panels)
-    take_back(scattered.offers, at, width, flow, none, units, n_panels)
+    gather(None, none, scattered.mine, at, width, scratch, none, units, n_panels)
+    gather(None, none, scattered.offered, at, width, flow, none, units, n_panels)
     for i in range(0, units * n_panels * PANEL, LANES):
         vstore(scratch, i, vdivide_or_zero(vload(scratch, i), vload(flow, i)))
 
@@ -150,8 +142,7 @@ def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_
     for q in range(step[PULL], step[PULL_END]):
         parent = instructions[pulls[q, PARENT]]
         arg = args[pulls[q, PARENT_ARG]]
-        source, up = derivatives(parent, values, scratch, rows)
-        up += arg[OUT] * PANEL
+        source, up = values, parent[VALUE] * rows + arg[OUT] * PANEL
         up_step = parent[UNITS] * PANEL
         value = step[VALUE] * rows + arg[IN] * PANEL
         if factors is not None:
@@ -244,14 +235,14 @@ def backward_tile(
 ):
     """Flows of the vectors from ``last`` back to ``first``; edge and leaf flows are added up.
 
-    A sum's values are overwritten by its derivative ∂ log p / ∂ value: flow / value. Edge
-    flows are stored without the factor θ, which is common to all rows. ``scattered`` is where
-    gathers send theirs: see ``gather.py``; None if there are none.
+    A sum's values, if it is kept, are overwritten by its derivative ∂ log p / ∂ value: flow /
+    value. Edge flows are stored without the factor θ, which is common to all rows. ``scattered``
+    is where gathers send theirs: see ``gather.py``; None if there are none.
     """
     never_inline()
     instructions, args, pulls = tables
     weights = model[0]
-    rows = n_panels * PANEL
+    rows, none = n_panels * PANEL, np.int64(0)
     for back in range(last - first):
         v = last - 1 - back
         step = instructions[v]
@@ -274,7 +265,9 @@ def backward_tile(
             arg = args[pulls[step[PULL], PARENT_ARG]]
             single = parent[DIRECT] and arg[COLUMNS] == units and arg[HEIGHT] == parent[UNITS]
             if single:
-                source, up = derivatives(parent, values, scratch, rows)
+                source, up = values, parent[VALUE] * rows
+                if parent[PASSING]:
+                    source, up = scratch, np.int64(0)
                 up_step = parent[UNITS] * PANEL
                 add_outer_products(
                     source,
@@ -339,7 +332,7 @@ def backward_tile(
             if scattered is not None:
                 if offered >= 0:
                     mine, width = scattered.mine, scattered.width
-                    take_back(mine, offered, width, scratch, 0, units, n_panels)
+                    gather(None, none, mine, offered, width, scratch, none, units, n_panels)
                     if slot >= 0:
                         for i in range(0, size, LANES):
                             more = vload(slots, slot + i)

@@ -4,7 +4,7 @@ Cells are encoded, if they are not; rows of a scope are numbered; values go up; 
 Threads that come in time are a team, and each has its part of the circuit, subtree by subtree: what
 it reads it has written itself, for the most part, and finds in its own cache; what another core
 has written takes twenty times as long to get. Where a scope has many rows, their halves are tasks
-of two threads: flows that they send to the same row below go to different slots, and their sums
+of two threads: flows that they send to the same row below come to different places, and their sums
 to different lanes, which are added up while they are near. A thread waits for what it needs of
 the others, and nothing depends on how many there are.
 """
@@ -12,8 +12,6 @@ the others, and nothing depends on how many there are.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from .atomics import add, peek
 from .backward import backward_tile
@@ -53,7 +51,7 @@ from .columns import (
 )
 from .forward import LOST_SHARE, forward_tile, root_result
 from .gather import Reading, Sending, halves
-from .kernel_cache import WITHOUT_COUNTS, kernel
+from .kernel_cache import kernel
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
 from .places import place
 from .rows import write_block
@@ -236,15 +234,13 @@ def take_part(
             if above >= 0:
                 # Rather than wait for the other half of what is above, do what is ready.
                 while not _is_done(down, above, none, scopes, places):
-                    found = False
                     for i in range(first, large):
                         small = tasks[first + large - 1 - i] // 2
                         if _is_ready(small, none, down, scopes, places):
                             _flows_down(small, none, model, data, row, learning, shared, own)
                             add(offset(down, scopes[small, POSITION]), 1)
-                            found = True
                             break
-                    if not found:
+                    else:
                         _is_done(down, above, one, scopes, places)
             _flows_down(s, half, model, data, row, learning, shared, own)
             add(offset(down, scopes[s, POSITION]), 1)
@@ -327,50 +323,35 @@ def _part(s, half, places):
     return (0, cut) if half == 0 else (cut, places[s, PANELS] - cut)
 
 
+@kernel
 def read_below(shared, own, s, start):
     """A ``Reading`` for the rows of a scope from ``start``, None for None."""
+    if shared is None:
+        return None
+    _, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, _, offers, _ = shared
+    scales, _ = chunk_buffers(buffers)
+    mapped, given, width = numbers[2], pointer(offers[0]), scopes[s, OFFERS]
+    mine = offset(given, places[s, AT_OFFERS] + start * width)
+    rows = offset(pointer(mapped), start)
+    passing, (inverse, exponent, relative, absolute) = own[5]
+    passing_scales = pointer(inverse), pointer(exponent), pointer(relative), pointer(absolute)
+    return Reading(
+        rows, mapped.shape[1], scopes, places, given, scales, mine, width, pointer(passing),
+        passing_scales,
+    )  # fmt: skip
 
 
+@kernel
 def sent_below(shared, s, start, half):
-    """A ``Sending``."""
-
-
-@overload(read_below, jit_options=WITHOUT_COUNTS)
-def _read_below(shared, own, s, start):
-    if isinstance(shared, types.NoneType):
-        return lambda shared, own, s, start: None
-
-    def found(shared, own, s, start):
-        _, (scopes, _, _, _, _, _, _), numbers, (places, _), buffers, _, offers, _ = shared
-        scales, _ = chunk_buffers(buffers)
-        mapped, given, width = numbers[2], pointer(offers[0]), scopes[s, OFFERS]
-        mine = offset(given, places[s, AT_OFFERS] + start * width)
-        rows = offset(pointer(mapped), start)
-        passing, (inverse, exponent, relative, absolute) = own[5]
-        passing_scales = pointer(inverse), pointer(exponent), pointer(relative), pointer(absolute)
-        return Reading(
-            rows, mapped.shape[1], scopes, places, given, scales, mine, width, pointer(passing),
-            passing_scales,
-        )  # fmt: skip
-
-    return found
-
-
-@overload(sent_below, jit_options=WITHOUT_COUNTS)
-def _sent_below(shared, s, start, half):
-    if isinstance(shared, types.NoneType):
-        return lambda shared, s, start, half: None
-
-    def found(shared, s, start, half):
-        _, (scopes, _, _, _, _, _, _), numbers, (places, _), _, _, offers, _ = shared
-        rows, returns, width = numbers[2], pointer(offers[1]), scopes[s, OFFERS]
-        mine = offset(returns, places[s, AT_RETURNS] + start * width)
-        where = offset(pointer(rows), start)
-        given = offset(pointer(offers[0]), places[s, AT_OFFERS] + start * width)
-        stride = rows.shape[1]
-        return Sending(where, stride, scopes, places, returns, half, mine, given, width)
-
-    return found
+    """A ``Sending``, None for None."""
+    if shared is None:
+        return None
+    _, (scopes, _, _, _, _, _, _), numbers, (places, _), _, _, offers, _ = shared
+    rows, returns, width = numbers[2], pointer(offers[1]), scopes[s, OFFERS]
+    mine = offset(returns, places[s, AT_RETURNS] + start * width)
+    offered = offset(pointer(offers[0]), places[s, AT_OFFERS] + start * width)
+    where, stride = offset(pointer(rows), start), rows.shape[1]
+    return Sending(where, stride, scopes, places, returns, half, mine, offered, width)
 
 
 @kernel
@@ -398,11 +379,9 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
     results, slots, _, _, _ = down
     if learning is not None:
         _clear(slots, places[s, AT_SLOTS] + scopes[s, SLOTS] * start, scopes[s, SLOTS] * rows)
-        if not down[3]:  # several scopes may read this one
+        if not down[3]:  # several scopes may read this one, which is whole then
             size = scopes[s, OFFERS]
-            at, both = places[s, AT_RETURNS] + size * start, places[s, PANELS] * PANEL
-            for side in range(1 + places[s, TWOFOLD]):
-                _clear(offers[1], at + side * size * both, size * rows)
+            _clear(offers[1], places[s, AT_RETURNS] + size * start, size * rows)
     at = places[s, AT_SCALES] + scopes[s, SCALES] * start
     mine = offset(inverse, at), offset(exponent, at), offset(relative, at), offset(absolute, at)
     here = offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start)
@@ -454,18 +433,19 @@ def _add_halves(done, tasks_done, patient, last, down, learning, shared):
     for the patient; of how many that was done. Each of the threads has a half of the weights."""
     _, (scopes, _, _, _, runs, _, _), _, (places, tasks), _, _, _, _ = shared
     _, edges, _, more, _, apart = learning
+    if not apart:
+        return tasks_done
     while done < tasks_done:
         s, half = tasks[last - 1 - done] // 2, tasks[last - 1 - done] % 2
         if not _is_done(down, s, patient, scopes, places):
             break
-        if apart:
-            for r in range(scopes[s, RUN], scopes[s, RUN_END]):
-                middle = runs[r, 1] // (2 * LANES) * LANES
-                begin, end = (0, middle) if half == 0 else (middle, runs[r, 1])
-                for k in range(begin, end, LANES):
-                    i, n = runs[r, 0] + k, end - k
-                    put(edges, i, vadd(take(edges, i, n), take(more, i, n)), n)
-                    put(more, i, vfill(more, 0), n)
+        for r in range(scopes[s, RUN], scopes[s, RUN_END]):
+            middle = runs[r, 1] // (2 * LANES) * LANES
+            begin, end = (0, middle) if half == 0 else (middle, runs[r, 1])
+            for k in range(begin, end, LANES):
+                i, n = runs[r, 0] + k, end - k
+                put(edges, i, vadd(take(edges, i, n), take(more, i, n)), n)
+                put(more, i, vfill(more, 0), n)
         done += 1
     return done
 
@@ -489,7 +469,7 @@ def _flow_of_rows(row, n, row_weights, shared):
     last = scopes.shape[0] - 1
     slot = tables[0][tables[0].shape[0] - 1, SLOT]
     place = places[last]
-    cut, near, far = halves(place, place[AT_SLOTS], scopes[last, SLOTS], slot, 1)
+    cut, near, far = halves(place, place[AT_SLOTS], scopes[last, SLOTS], slot)
     for i in range(n):
         at = ids[last, i]
         if results[1, at] <= LOST_SHARE:

@@ -55,6 +55,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._n, self._since = 0, 0
+        self._timed = dict.fromkeys((False, True), 0)
         self._seconds: dict[bool, deque[float]] = {
             alone: deque([inf], maxlen=MEMORY) for alone in (False, True)
         }
@@ -63,11 +64,11 @@ class Pace:
         """For the next call: whichever was faster, and the other one now and then."""
         self._n += 1
         together, alone = min(self._seconds[False]), min(self._seconds[True])
-        clear = inf > alone > CLEARLY * together
+        clear = self._timed[True] > 1 and alone > CLEARLY * together
         if self._n <= 2 * WARM and not clear:
             return self._n > WARM
         self._since += 1
-        if self._since % (TRY_EVERY * (SELDOM if clear else 1)) == 0:
+        if self._since >= TRY_EVERY * (SELDOM if clear else 1):
             self._since = 0
             return not alone < together
         return alone < together
@@ -76,6 +77,7 @@ class Pace:
         """What a row of a call took."""
         if self._n not in (1, WARM + 1):
             self._seconds[alone].append(seconds)
+            self._timed[alone] += 1
 
 
 class Crew:

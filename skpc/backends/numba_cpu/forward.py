@@ -104,9 +104,9 @@ def forward_tile(
         arg = step[ARG]
         end = step[ARG_END]
         if op == TABLE or op == LOOKUP or op == GATHER:
-            numbers, at, start = codes, step[DATA] * n_rows + first_row, np.int64(0)
+            at, start = step[DATA] * n_rows + first_row, np.int64(0)
             read(
-                step, tables, model, numbers, at, start, n_panels, offset(values, out),
+                step, tables, model, codes, at, start, n_panels, offset(values, out),
                 offset_scales(scales, scale), lost, gathered,
             )  # fmt: skip
         elif op == EXPONENTIAL or op == GIVEN:
@@ -130,7 +130,7 @@ def forward_tile(
                 )
             whole_scale(scales, scale, rows, lost)
         elif op == PRODUCT:
-            product(step, tables, model, data, first_row, n_panels, values, scales, lost, gathered)
+            product(step, tables, model, n_panels, values, scales, lost, gathered)
         elif op == TRANSPOSE:
             a = args[arg, CHILD_VALUE] * rows
             height = args[arg, HEIGHT]
@@ -207,7 +207,8 @@ def forward_tile(
 def read(
     step, tables, model, numbers, at, start, n_panels, out, scales, lost, gathered
 ):  # fmt: skip
-    """A leaf of finite states, or a vector of another scope, for the rows from ``start``."""
+    """A leaf of finite states, its codes in ``numbers`` from ``at`` unless they are those of a
+    scope below; or a vector of another scope, for the rows from ``start``."""
     never_inline()
     instructions, args, _ = tables
     _, table, log2_scale, _ = model
@@ -222,7 +223,7 @@ def read(
                 n_panels,
             )  # fmt: skip
             at = args[step[ARG], CHILD_SCALE]
-            where = halves(place, place[AT_SCALES], scope[SCALES], at, 1)
+            where = halves(place, place[AT_SCALES], scope[SCALES], at)
             gather_scale(gathered.rows, number, gathered.scales, where, scales, none, rows)
         return
     if gathered is not None:
@@ -246,12 +247,11 @@ def whole_scale(scales, scale, rows, lost):
 
 
 @kernel
-def product(step, tables, model, data, first_row, n_panels, values, scales, lost, gathered):
+def product(step, tables, model, n_panels, values, scales, lost, gathered):
     """A product, a few panels at a time: so what it reads of other scopes stays in the cache."""
     never_inline()
     instructions, args, _ = tables
-    codes, _, n_rows = data
-    units, rows = step[UNITS], n_panels * PANEL
+    none, units, rows = np.int64(0), step[UNITS], n_panels * PANEL
     first, last = step[ARG], step[ARG_END]
     block = n_panels
     if gathered is not None:
@@ -272,9 +272,9 @@ def product(step, tables, model, data, first_row, n_panels, values, scales, lost
                     turn = 0 if j == first else 1 + (j - first - 1) % 2
                     x = offset(gathered.passing, turn * most_at_once(units))
                     x_scales = offset_scales(gathered.passing_scales, turn * ROWS_AT_ONCE)
-                    at = child[DATA] * n_rows + first_row + start
                     read(
-                        child, tables, model, codes, at, start, n, x, x_scales, lost, gathered
+                        child, tables, model, gathered.rows, none, start, n, x, x_scales, lost,
+                        gathered,
                     )  # fmt: skip
             if j == first:
                 a, a_scales = x, x_scales
@@ -293,7 +293,7 @@ def product(step, tables, model, data, first_row, n_panels, values, scales, lost
 
 @kernel
 def _sum_to_offer(step, args, weights, values, rows, n_panels, gathered):
-    """A sum that is only offered, in the same way."""
+    """A sum that is only offered, a few panels at a time, as products are computed."""
     never_inline()
     units, arg = step[UNITS], args[step[ARG]]
     width, none = arg[COLUMNS], np.int64(0)

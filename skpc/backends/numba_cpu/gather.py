@@ -17,6 +17,7 @@ from .transposing import (
     add_rows,
     read_half_rows,
     read_rows,
+    row_of,
     write_half_rows,
     write_rows,
 )
@@ -61,7 +62,7 @@ class Sending(NamedTuple):
         Flows that come back, of all scopes.
     half : int
         Those of the scope below that get flows of such a half of a scope.
-    mine, offers, width : pointer, pointer, int
+    mine, offered, width : pointer, pointer, int
         Flows that came back, what was offered, and how many numbers a row.
     """
 
@@ -72,26 +73,23 @@ class Sending(NamedTuple):
     returns: Any
     half: Any
     mine: Any
-    offers: Any
+    offered: Any
     width: Any
 
 
 @kernel
-def halves(place, at, size, start, units):
-    """Rows of the first half of a scope, and where a vector would begin if all were like them, or
-    all like those of the second half.
-
-    What lies there begins ``at``, with ``size`` numbers a row; the vector has ``units`` of them
-    from ``start``.
-    """
+def halves(place, at, size, column):
+    """Rows of the first half of a scope, and where one of ``size`` numbers of every row would begin
+    if all were like them, or all like those of the second half. What lies there begins ``at``."""
     cut = place[CUT] * PANEL
     rest = place[PANELS] * PANEL - cut
-    return cut, at + start * cut, at + (size - units) * cut + start * rest
+    return cut, at + column * cut, at + (size - 1) * cut + column * rest
 
 
 @kernel
 def gather(rows, r, source, at, step, target, t, units, n_panels):
-    """target[k, i] = source[rows[i], k], where the rows of the source are ``step`` apart."""
+    """target[k, i] = source[rows[i], k], where the rows of the source are ``step`` apart; without
+    ``rows`` they follow each other."""
     never_inline()
     wide, narrow = units - units % LANES, units - units % HALF
     for i in range(0, n_panels * PANEL, LANES):
@@ -102,7 +100,7 @@ def gather(rows, r, source, at, step, target, t, units, n_panels):
             read_half_rows(rows, r + i, source, at + k, step, target, o + k * PANEL)
         for k in range(narrow, units):
             for j in range(LANES):
-                a = at + load(rows, r + i + j) * step + k
+                a = at + row_of(rows, r + i + j) * step + k
                 store(target, o + k * PANEL + j, load(source, a))
 
 
@@ -119,7 +117,7 @@ def scatter(rows, r, source, s, target, at, step, units, n_panels):
             add_half_rows(source, a + k * PANEL, rows, r + i, target, at + k, step)
         for k in range(narrow, units):
             for j in range(LANES):
-                o = at + load(rows, r + i + j) * step + k
+                o = at + row_of(rows, r + i + j) * step + k
                 store(target, o, load(target, o) + load(source, a + k * PANEL + j))
 
 
@@ -137,22 +135,6 @@ def offer(source, s, target, at, step, units, n_panels):
         for k in range(narrow, units):
             for j in range(LANES):
                 store(target, at + (i + j) * step + k, load(source, a + k * PANEL + j))
-
-
-@kernel
-def take_back(source, at, step, target, t, units, n_panels):
-    """target[k, i] = source[i, k]."""
-    never_inline()
-    wide, narrow, none = units - units % LANES, units - units % HALF, None
-    for i in range(0, n_panels * PANEL, LANES):
-        o = t + i // PANEL * (units * PANEL) + i % PANEL
-        for k in range(0, wide, LANES):
-            read_rows(none, i, source, at + k, step, target, o + k * PANEL)
-        for k in range(wide, narrow, HALF):
-            read_half_rows(none, i, source, at + k, step, target, o + k * PANEL)
-        for k in range(narrow, units):
-            for j in range(LANES):
-                store(target, o + k * PANEL + j, load(source, at + (i + j) * step + k))
 
 
 @kernel

@@ -359,10 +359,7 @@ class Learner:
     def may_run(self, n_rows: int) -> bool:
         """Whether batches of so many rows may follow each other in compiled code."""
         sharing = self.bench.sharing
-        if self.run is None or sharing is None or not 0 < n_rows <= sharing.n_rows:
-            return False
-        layout, _ = self._lanes(n_rows)
-        return layout.n_padded <= self.bench.most_together
+        return self.run is not None and sharing is not None and 0 < n_rows <= sharing.n_rows
 
     def _lanes(self, n_rows: int) -> tuple[Layout, int]:
         """How rows of a chunk lie, and how many lanes their sums have."""

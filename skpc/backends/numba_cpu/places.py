@@ -54,7 +54,7 @@ def place(scopes, below, active, n, n_team, places, tasks, buffers, down, offers
     """Say where the rows of every scope lie, and list the tasks of all threads; whether it pays."""
     never_inline()
     values, scales, factors = buffers
-    _, slots, most, is_tree, halved_from = down
+    _, slots, most, for_many, halved_from = down
     _give_out(scopes, below, active, n_team, places, halved_from)
     n_values = n_scales = n_factors = n_slots = n_offers = 0
     work = full = 0
@@ -71,11 +71,12 @@ def place(scopes, below, active, n, n_team, places, tasks, buffers, down, offers
         n_offers += scopes[s, OFFERS] * rows
         work += scopes[s, WORK] * rows
         full += scopes[s, WORK]
-    n_returns = _stack_returns(scopes, active, places, is_tree)
+    _stack_returns(scopes, active, places, for_many)
     _list_tasks(active, n_team, places, tasks)
     fits = n_values <= values.size and n_scales <= scales[0].size and n_factors <= _size(factors)
+    # Twice as much as is offered can come back.
     fits = fits and n_slots <= slots.size and n_offers <= offers[0].size
-    return fits and n_returns <= offers[1].size and work <= most * full * n
+    return fits and work <= most * full * n
 
 
 @kernel
@@ -118,16 +119,16 @@ def _cost(s, scopes, places):
 
 
 @kernel
-def _stack_returns(scopes, active, places, is_tree):
+def _stack_returns(scopes, active, places, for_many):
     """Say where flows come back to: behind those of the scope above if that has the same thread,
-    and is done by then with what lies there; how many numbers that takes."""
+    and is done by then with what lies there."""
     for i in range(active.size):
         s = active[i]
         places[s, ROOM] = places[s, CHILDREN] = places[s, BEFORE] = 0
     for i in range(active.size):
         s = active[i]
         above = scopes[s, ABOVE]
-        if _is_stacked(s, above, places, is_tree):
+        if _is_stacked(s, above, places, for_many):
             # Siblings are met from the first, and sent on from the last: what lies behind one is
             # free for the scopes below it by then.
             places[s, BEFORE] = places[above, CHILDREN]
@@ -138,18 +139,17 @@ def _stack_returns(scopes, active, places, is_tree):
     for back in range(active.size):
         s = active[active.size - 1 - back]
         above, own = scopes[s, ABOVE], _n_returns(s, scopes, places)
-        if _is_stacked(s, above, places, is_tree):
+        if _is_stacked(s, above, places, for_many):
             first = places[above, AT_RETURNS] + _n_returns(above, scopes, places)
             places[s, AT_RETURNS] = first + places[s, BEFORE]
         else:
             places[s, AT_RETURNS] = end
             end += own + places[s, ROOM]
-    return end
 
 
 @kernel
-def _is_stacked(s, above, places, is_tree):
-    if not is_tree or above < 0:
+def _is_stacked(s, above, places, for_many):
+    if not for_many or above < 0:
         return False
     return places[s, OWNER] != SHARED and places[s, OWNER] == places[above, OWNER]
 

@@ -50,8 +50,8 @@ from .simd import PANEL
 
 #: Rows of a chunk: in more of them more parts are equal, but what is computed leaves the cache.
 CHUNK_ROWS = 1024
-#: Bytes of the values of a chunk, and how many parts of a circuit's values are expected to fit in
-#: there: the rest is equal to them. If it is not, rows are computed one by one.
+#: Bytes of the values of a chunk. Rows have so many times as many, most of which are expected to be
+#: equal to others; if they are not, rows are computed one by one.
 CHUNK_BYTES, ALIKE = 1 << 28, 8
 #: Share of the work of all rows above which scopes do not pay, and where one thread does it all.
 MOST_WORK, MOST_WORK_ALONE = 0.7, 0.4
@@ -204,8 +204,10 @@ class Sharing:
 
     @lazy
     def _halved_from(self) -> int:
+        # Where one thread does everything there is no use in halves; nor would all that reads one
+        # be halved where several scopes do.
         work = self._scopes[self._active, WORK]
-        return HALVED if work.mean() >= HALVED_WORK else self.n_rows
+        return HALVED if self.for_many and work.mean() >= HALVED_WORK else self.n_rows
 
     def space(self) -> Any:
         """Arrays for the threads at work on one chunk, and all else that the kernels need."""
@@ -248,8 +250,8 @@ class Sharing:
                 (empty(scales), np.zeros(scales), empty(scales), empty(scales)),
                 empty(factors) if plan.n_factors else None,
             ),
-            # Flows come back from both halves of a scope, each to rows of its own.
             (np.zeros((2, n)), empty(slots), most, self.for_many, self._halved_from),
+            # Flows come back from both halves of a scope, each to rows of its own.
             (empty(offers), empty(2 * offers)),
             np.zeros(TOLD + 3 * n_scopes, dtype=np.int64),
         )

@@ -54,8 +54,8 @@ class _VectorModel(models.PrimitiveModel):
 def pointer(typingctx, array):
     """The data of a contiguous array, None for None.
 
-    Kernels pass bare pointers: an array argument is seven values and a reference count. What
-    is None in a call is cut out of the kernels that are compiled for it.
+    Kernels pass bare pointers: an array argument is seven values. What is None in a call is cut
+    out of the kernels that are compiled for it.
     """
     if isinstance(array, types.NoneType):
         return array(array), lambda context, builder, sig, args: context.get_dummy_value()

@@ -49,9 +49,33 @@ def _places(context, builder, rows, first, source, at, step):
     return found
 
 
-def _part(builder, place, kind, bits):
-    """Some consecutive numbers from a pointer, to be read or written."""
-    return builder.bitcast(place, kind.as_pointer()), bits // 8
+def _load(builder, place, kind, bits):
+    """Some consecutive numbers from a pointer."""
+    found = builder.load(builder.bitcast(place, kind.as_pointer()))
+    found.align = bits // 8
+    return found
+
+
+def _store(builder, numbers, place, bits):
+    builder.store(numbers, builder.bitcast(place, numbers.type.as_pointer())).align = bits // 8
+
+
+def _unit(builder, panel, start, u):
+    """A pointer to a vector of a panel."""
+    return builder.gep(panel, [builder.add(start, ir.Constant(_I64, u * PANEL))])
+
+
+@intrinsic
+def row_of(typingctx, rows, i):
+    """The row of that number, itself without ``rows``."""
+
+    def codegen(context, builder, sig, args):
+        if isinstance(rows, types.NoneType):
+            return args[1]
+        row = builder.load(builder.gep(args[0], [args[1]]))
+        return context.cast(builder, row, rows.dtype, types.int64)
+
+    return types.int64(rows, types.int64), codegen
 
 
 def _reading(width, doc):
@@ -63,18 +87,12 @@ def _reading(width, doc):
             whole = context.get_value_type(Vector(source.dtype))
             kind = ir.VectorType(whole.element, width)
             places = _places(context, builder, (rows, args[0]), *args[1:5])
-            parts = []
-            for place in places:
-                pointer, align = _part(builder, place, kind, bits)
-                parts.append(builder.load(pointer))
-                parts[-1].align = align
+            parts = [_load(builder, place, kind, bits) for place in places]
             if width < LANES:
                 both = list(range(LANES))
                 parts = [_shuffled(builder, parts[i], parts[i + width], both) for i in range(width)]
             for u, vector in enumerate(_transposed(builder, parts)):
-                place = builder.gep(args[5], [builder.add(args[6], ir.Constant(_I64, u * PANEL))])
-                pointer, align = _part(builder, place, whole, bits)
-                builder.store(vector, pointer).align = align
+                _store(builder, vector, _unit(builder, *args[5:7], u), bits)
             return context.get_dummy_value()
 
         kinds = rows, types.intp, source, types.intp, types.intp, target, types.intp
@@ -92,25 +110,17 @@ def _writing(width, adds, doc):
         def codegen(context, builder, sig, args):
             whole = context.get_value_type(Vector(source.dtype))
             kind = ir.VectorType(whole.element, width)
-            vectors = []
-            for u in range(width):
-                place = builder.gep(args[0], [builder.add(args[1], ir.Constant(_I64, u * PANEL))])
-                pointer, align = _part(builder, place, whole, bits)
-                vectors.append(builder.load(pointer))
-                vectors[-1].align = align
-            vectors = _transposed(builder, vectors)
+            units = [_unit(builder, *args[:2], u) for u in range(width)]
+            vectors = _transposed(builder, [_load(builder, unit, whole, bits) for unit in units])
             places = _places(context, builder, (rows, args[2]), *args[3:7])
             # In the order of rows, some of which may be the same.
             for i, place in enumerate(places):
                 lanes = list(range(i // width * width, i // width * width + width))
                 vector = vectors[i % width]
                 part = vector if width == LANES else _shuffled(builder, vector, vector, lanes)
-                pointer, align = _part(builder, place, kind, bits)
                 if adds:
-                    old = builder.load(pointer)
-                    old.align = align
-                    part = builder.fadd(old, part)
-                builder.store(part, pointer).align = align
+                    part = builder.fadd(_load(builder, place, kind, bits), part)
+                _store(builder, part, place, bits)
             return context.get_dummy_value()
 
         kinds = source, types.intp, rows, types.intp, target, types.intp, types.intp

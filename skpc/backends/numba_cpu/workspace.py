@@ -48,8 +48,9 @@ class Bench:
         if plan.group_leaves:
             return 0
         few = FEW_NUMBERS // (plan.n_codes + plan.n_data)
-        in_kernels = sharing is not None and sharing.for_many and not plan.n_data
-        return max(few, sharing.n_rows) if in_kernels and sharing else few
+        if sharing is not None and sharing.for_many and not plan.n_data:
+            return max(few, sharing.n_rows)
+        return few
 
     @contextmanager
     def workspace(self, panels: int) -> Iterator[Workspace]:
