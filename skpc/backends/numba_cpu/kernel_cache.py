@@ -20,6 +20,7 @@ from typing import Any
 
 import numba
 from numba.core import caching
+from numba.core.options import DefaultOptions
 from numba.core.runtime import rtsys
 
 _FOLDER = Path(__file__).parent
@@ -133,15 +134,16 @@ def _folder() -> Path:
         return _found[0]
 
 
-#: No references to arrays are counted: callers keep what kernels read, and threads that change the
-#: same counters at every call take each other's cache lines. A kernel cannot make an array so.
-WITHOUT_COUNTS: Any = {"_nrt": False}
+#: No references to arrays are counted, where numba can do without: callers keep what kernels read,
+#: and threads that change the same counters at every call take each other's cache lines. A kernel
+#: cannot make an array so.
+_WITHOUT_COUNTS: Any = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
 #: No wrapper for callbacks from C, and for inner kernels none for calls from Python.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "no_cfunc_wrapper": True,
-    **WITHOUT_COUNTS,
+    **_WITHOUT_COUNTS,
 }
 
 
