@@ -184,6 +184,20 @@ def test_what_does_not_fit_is_computed_row_by_row(always, monkeypatch):
     assert watched.ways == {NO_CHUNK}
 
 
+def test_large_circuits_are_learnt_by_scopes_and_scored_row_by_row(always, monkeypatch):
+    program = many_below(8, 5)
+    # Room for the values of a hundred rows or so.
+    monkeypatch.setattr(sharing, "CHUNK_BYTES", 100 * 8 * int(program.units.sum()))
+    parameters = reference.random_parameters(program, np.random.default_rng(0))
+    X = np.random.default_rng(1).integers(0, 2, (500, 20)).astype(float)
+    backend, plain = NumbaBackend(program, np.float64, 2), row_by_row(parameters)
+    assert backend._scoring.sharing is None
+    assert backend._learner.bench.sharing is not None
+    scores = backend.log_likelihood(parameters, X)
+    np.testing.assert_array_equal(scores, plain.log_likelihood(parameters, X))
+    assert_same(backend.statistics(parameters, X), plain.statistics(parameters, X))
+
+
 def deep(depth, n_units, first=0):
     """A tree in which every node has a pair of columns on its left and a tree on its right, and
     every second one another pair."""

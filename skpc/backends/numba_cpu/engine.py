@@ -266,14 +266,19 @@ class NumbaBackend(Backend):
 
     @lazy
     def _scoring(self) -> Bench:
-        plan = make_plan(self.program, training=False)
-        return Bench(plan, self.dtype, self._sharing(training=False))
+        plan, sharing = make_plan(self.program, training=False), self._scoring_sharing
+        return Bench(plan, self.dtype, sharing if sharing is not None and sharing.pays else None)
 
-    def _sharing(self, training: bool) -> Sharing | None:
-        # What does not pay for scoring does not for training, which needs more room.
-        if self._scoped is None or (training and self._scoring.sharing is None):
+    @lazy
+    def _scoring_sharing(self) -> Sharing | None:
+        return None if self._scoped is None else Sharing(self._scoped, False, self.dtype)
+
+    @lazy
+    def _learning_sharing(self) -> Sharing | None:
+        scoped, scoring = self._scoped, self._scoring_sharing
+        if scoped is None or scoring is None or not scoring.is_of_use:
             return None
-        sharing = Sharing(self._scoped, training, self.dtype)
+        sharing = Sharing(scoped, True, self.dtype)
         return sharing if sharing.pays else None
 
     @lazy
@@ -290,7 +295,7 @@ class NumbaBackend(Backend):
             self._lane_tiles,
             self._lost,
             self._learn_again,
-            self._sharing(training=True),
+            self._learning_sharing,
             self._stepper,
         )
 

@@ -75,12 +75,17 @@ def may_share(program: Program, dtype: np.dtype) -> bool:
     work = program.n_weights + UNIT_WORK * int(program.units[inner].sum())
     # About two vectors a scope.
     large = work >= LEAST_WORK * int(inner.sum()) / 4
-    return finite and large and _chunk_rows(int(program.units.sum()), dtype) > 0
+    return finite and large and _chunk_rows(int(program.units.sum()), dtype, True) > 0
 
 
-def _chunk_rows(units: int, dtype: np.dtype) -> int:
-    """Rows of a chunk that has so many values a row; 0 if these would be too few."""
-    most = min(CHUNK_ROWS, ALIKE * CHUNK_BYTES // (dtype.itemsize * max(1, units)))
+def _chunk_rows(units: int, dtype: np.dtype, training: bool) -> int:
+    """Rows of a chunk that has so many values a row; 0 if these would be too few.
+
+    For scoring alone they should all fit: row by row the values of the moment stay in the cache,
+    and where those of a chunk lie in memory that is faster.
+    """
+    size = (ALIKE if training else 1) * CHUNK_BYTES
+    most = min(CHUNK_ROWS, size // (dtype.itemsize * max(1, units)))
     return 0 if most < CHUNK_ROWS // 4 else most - most % PANEL
 
 
@@ -97,8 +102,8 @@ class Sharing:
     ----------
     n_rows : int
         Of a chunk, at most.
-    pays : bool
-        Whether there is any use in it.
+    is_of_use, pays : bool
+        Whether scopes are, and also whether chunks have room for enough rows.
     for_many : bool
         Whether several threads can compute a chunk together: no two scopes have weights, leaves
         or flows in common.
@@ -107,12 +112,14 @@ class Sharing:
     def __init__(self, scoped: Scoped, training: bool, dtype: np.dtype) -> None:
         self.plan = plan = make_plan(scoped, training)
         self.dtype = dtype
-        self.n_rows = _chunk_rows(int(plan.sizes[:, 0].sum()), dtype)
+        kept_and_offered = int(plan.sizes[:, [0, 4]].sum())
+        self.n_rows = _chunk_rows(kept_and_offered, dtype, training)
         self._scopes = scoped.scopes.copy()
         self._scopes[:, VALUES : OFFERS + 1] = plan.sizes
         self._parts, self._scope_of = scoped.parts, scoped.scope_of
         self._below = np.array([m.below for m in scoped.maps], dtype=np.int64)
-        self.pays = self.n_rows > 0 and self._describe_scopes(scoped)
+        self.is_of_use = self._describe_scopes(scoped)
+        self.pays = self.is_of_use and self.n_rows > 0
         self.for_many = self.pays and scoped.is_tree and self._is_untied(scoped)
 
     def _describe_scopes(self, scoped: Scoped) -> bool:
