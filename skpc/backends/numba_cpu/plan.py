@@ -181,6 +181,11 @@ class Plan:
         """Units of the flow buffer."""
         return int(self.sizes[:, 3].sum())
 
+    @property
+    def n_offers(self) -> int:
+        """Units that scopes offer to others."""
+        return int(self.sizes[:, 4].sum())
+
 
 class _Places:
     """First-fit reuse of buffers of equal size."""

@@ -112,8 +112,7 @@ class Sharing:
     def __init__(self, scoped: Scoped, training: bool, dtype: np.dtype) -> None:
         self.plan = plan = make_plan(scoped, training)
         self.dtype = dtype
-        kept_and_offered = int(plan.sizes[:, [0, 4]].sum())
-        self.n_rows = _chunk_rows(kept_and_offered, dtype, training)
+        self.n_rows = _chunk_rows(plan.n_values + plan.n_offers, dtype, training)
         self._scopes = scoped.scopes.copy()
         self._scopes[:, VALUES : OFFERS + 1] = plan.sizes
         self._parts, self._scope_of = scoped.parts, scoped.scope_of
