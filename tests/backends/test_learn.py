@@ -231,8 +231,9 @@ def test_a_run_that_was_interrupted_while_it_began_knows_nothing(monkeypatch):
     backend.learn(parameters, batches, steps, None)
     first = backend.learn(parameters, batches, steps, None).parameters
     with pytest.MonkeyPatch.context() as patch:
+        # When the new weights are packed already.
         patch.setattr(
-            backend._stepper, "top_down", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+            backend._packer, "_fill_leaves", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
             backend.learn(parameters, batches, steps, None)

@@ -6,7 +6,7 @@ for being negative, and do one number at a time, at a third to a quarter of the 
 
 from __future__ import annotations
 
-from .kernel_cache import entry_kernel
+from .kernel_cache import entry_kernel, kernel
 from .simd import (
     LANES,
     load,
@@ -30,28 +30,36 @@ def add_lanes(edges, weights, unit, start, stop, flows):
     Returns the sum of these flows, which is not finite if one of them is not.
     """
     n_lanes, n = edges.shape
-    lanes, weight, out = pointer(edges), pointer(weights), pointer(flows)
+    return add_some(pointer(edges), n_lanes, n, pointer(weights), unit, start, stop, pointer(flows))
+
+
+@kernel
+def add_some(lanes, n_lanes, n, weight, unit, start, stop, out):
+    """The same with bare pointers; lanes lie ``n`` numbers apart."""
     nothing = vfill(lanes, 0)
     totals = vfill(out, 0)
     whole = stop - (stop - start) % LANES
     for i in range(start, whole, LANES):
-        flow = vfill(out, 0)
-        for at in range(i, i + n_lanes * n, n):
+        flow, at = vfill(out, 0), i
+        # A range of such steps would take a division.
+        for _ in range(n_lanes):
             flow = vadd(flow, vdouble(vload(lanes, at)))
             vstore(lanes, at, nothing)
+            at += n
         flow = vmul(flow, vfill(out, unit))
-        if weights is not None:
+        if weight is not None:
             flow = vmul(flow, vload(weight, i))
         vstore(out, i, flow)
         totals = vadd(totals, flow)
     total = vsum(totals)
     for i in range(whole, stop):
-        flow = 0.0
-        for at in range(i, i + n_lanes * n, n):
+        flow, at = 0.0, i
+        for _ in range(n_lanes):
             flow += load(lanes, at)
             store(lanes, at, 0.0)
+            at += n
         flow *= unit
-        if weights is not None:
+        if weight is not None:
             flow *= load(weight, i)
         store(out, i, flow)
         total += flow

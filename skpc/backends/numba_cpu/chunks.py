@@ -7,6 +7,8 @@ has written takes twenty times as long to get. Where a scope has many rows, thei
 of two threads: flows that they send to the same row below come to different places, and their sums
 to different lanes, which are added up while they are near. A thread waits for what it needs of
 the others, and nothing depends on how many there are.
+
+Where a step follows, it is taken on the way down: see steps.py.
 """
 
 from __future__ import annotations
@@ -70,12 +72,14 @@ from .simd import (
     vload,
     vstore,
 )
+from .steps import DAMAGED, LEARNT, LOST, begin_step, step_scope, tell_below
 from .team import LATE, await_team, close_team, join_team, wait_for_flag, wait_for_number
 
 # What threads tell each other, far enough apart for a cache line each: blocks of cells that are
 # taken, by helpers, and encoded; how many have joined, and how many the team has; who has numbered
 # the rows of its scopes; whether their places are known (or that row by row is no more work);
-# whether the root's flows are; who is done. Behind it, for every scope, what is done of it.
+# what is to follow; who is done; whether sums were not finite. Behind it, for every scope, what is
+# done of it.
 (
     NEXT_BLOCK,
     FROM_BEHIND,
@@ -86,9 +90,12 @@ from .team import LATE, await_team, close_team, join_team, wait_for_flag, wait_f
     PLACED,
     AT_ROOT,
     FINISHED,
+    NOT_FINITE,
     TOLD,
-) = range(0, 160, 16)
+) = range(0, 176, 16)
 CHUNK, NO_CHUNK = 1, 2
+# What follows at the root: flows, flows and a step, or nothing, where no step can be taken.
+FLOWS, STEP, NOTHING = 1, 2, 3
 
 
 @kernel
@@ -119,7 +126,7 @@ def begin_chunk(shared):
 @kernel
 def take_part(
     leads, n_threads, turns, cells, model, data, row, n_panels, lost, log_likelihood, bound,
-    learning, shared, own,
+    learning, step, shared, own,
 ):  # fmt: skip
     """Compute rows from ``row`` with others; False if row by row is no more work.
 
@@ -136,6 +143,10 @@ def take_part(
         Row weights; edge sums and leaf sums of the first halves, and of the second ones, whose
         edge sums are there but for that while; whether these are others. Without all that rows
         are only scored.
+    step : tuple or None
+        Whether there is one; the batch, see ``begin_step``; edge sums and leaf sums, and how far
+        their lanes lie apart; scratch of this thread, see ``step_scope``, room for the derivatives
+        of a scope, and a ``Stepping``. None where there never is one.
     shared : tuple
         ``Sharing.space``, common to all.
     own : tuple
@@ -223,11 +234,21 @@ def take_part(
         _is_done(up, n_scopes - 1, one, scopes, places)
         _tell_rows(row, n, log_likelihood, bound, shared)
         if learning is not None:
-            _flow_of_rows(row, n, learning[0], shared)
-            add(offset(told, AT_ROOT), 1)
+            follows = one * FLOWS
+            if step is not None:
+                taken, batch, _, _, _, _, stepping = step
+                if taken:
+                    can = begin_step(batch, LOST_SHARE, one, stepping) == LEARNT
+                    follows = one * (STEP if can else NOTHING)
+            if follows != NOTHING:
+                _flow_of_rows(row, n, learning[0], shared)
+            add(offset(told, AT_ROOT), follows)
     if learning is not None:
         wait_for_flag(offset(told, AT_ROOT))
-        brought = none
+        steps, brought = peek(offset(told, AT_ROOT)) == STEP, none
+        at_work = model, data, row, learning, steps, step, shared, own
+        if peek(offset(told, AT_ROOT)) == NOTHING:
+            first = large = last  # of no task
         for back in range(last - large):
             s, half = tasks[last - 1 - back] // 2, tasks[last - 1 - back] % 2
             above = scopes[s, ABOVE]
@@ -237,25 +258,33 @@ def take_part(
                     for i in range(first, large):
                         small = tasks[first + large - 1 - i] // 2
                         if _is_ready(small, none, down, scopes, places):
-                            _flows_down(small, none, model, data, row, learning, shared, own)
-                            add(offset(down, scopes[small, POSITION]), 1)
+                            _go_down(
+                                small, none, model, data, row, learning, steps, step, shared, own
+                            )
                             break
                     else:
                         _is_done(down, above, one, scopes, places)
-            _flows_down(s, half, model, data, row, learning, shared, own)
-            add(offset(down, scopes[s, POSITION]), 1)
-            brought = _add_halves(brought, back + 1, none, last, down, learning, shared)
+            _go_down(s, half, *at_work)
+            brought = _join_halves(brought, back + 1, none, last, learning, steps, step, shared)
         for patient in range(2):
             for back in range(large - first):
                 s = tasks[large - 1 - back] // 2
                 if _is_ready(s, patient, down, scopes, places):
-                    _flows_down(s, none, model, data, row, learning, shared, own)
-                    add(offset(down, scopes[s, POSITION]), 1)
-        _add_halves(brought, last - large, one, last, down, learning, shared)
+                    _go_down(s, none, *at_work)
+        _join_halves(brought, last - large, one, last, learning, steps, step, shared)
         add(offset(told, FINISHED), 1)
         # All of them, or those that are done would give up standing by for what comes next.
         wait_for_number(offset(told, FINISHED), n_team)
     return True
+
+
+@kernel
+def came_of(shared):
+    """What came of a batch of which the steps were taken on the way down."""
+    team = shared[-1]
+    if team[AT_ROOT] == NOTHING:
+        return DAMAGED
+    return LEARNT if team[NOT_FINITE] == 0 else LOST
 
 
 @kernel
@@ -398,7 +427,37 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
 
 
 @kernel
-def _flows_down(s, half, model, data, row, learning, shared, own):
+def _go_down(s, half, model, data, row, learning, steps, step, shared, own):
+    """Send the flows of a scope or of a half down, and take its step if there is one."""
+    never_inline()
+    _, (scopes, _, _, _, runs, _, _), _, (places, _), _, _, _, team = shared
+    told = pointer(team)
+    _, edges, leaf_out, more_edges, more_leaf_out, _ = learning
+    halved, none = places[s, CUT] != places[s, PANELS], np.int64(0)
+    if half != 0:
+        edges, leaf_out = more_edges, more_leaf_out
+    if step is not None:
+        _, _, all_edges, _, _, room, stepping = step
+        if steps and halved and half == 0:
+            tell_below(s, all_edges[0], stepping)
+        side_by_side = scopes[s, RUN_END] - scopes[s, RUN] == 1
+        if steps and not halved and side_by_side:
+            # What is read again at once need not go through memory.
+            edges = offset(room, -runs[scopes[s, RUN], 0])
+    _flows_down(s, half, model, data, row, edges, leaf_out, shared, own)
+    if step is not None:
+        if steps and not halved:
+            _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, _, stepping = step
+            if not step_scope(
+                s, steps, none, none + 1, (edges, none + 1, stride), (all_edges, none + 1, stride),
+                (all_leaves, none + 1, leaf_stride), own_step, stepping,
+            ):  # fmt: skip
+                add(offset(told, NOT_FINITE), 1)
+    add(offset(told, TOLD + 2 * scopes.shape[0] + scopes[s, POSITION]), 1)
+
+
+@kernel
+def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own):
     never_inline()
     tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, offers, _ = shared
     _, (values, factors) = chunk_buffers(buffers)
@@ -416,9 +475,6 @@ def _flows_down(s, half, model, data, row, learning, shared, own):
         for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
             size = scopes[below[m], OFFERS] * places[below[m], PANELS] * PANEL
             _clear(offers[1], places[below[m], AT_RETURNS] + half * size, size)
-    _, edges, leaf_out, more_edges, more_leaf_out, _ = learning
-    if half != 0:
-        edges, leaf_out = more_edges, more_leaf_out
     backward_tile(
         tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels,
         offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start),
@@ -428,24 +484,39 @@ def _flows_down(s, half, model, data, row, learning, shared, own):
 
 
 @kernel
-def _add_halves(done, tasks_done, patient, last, down, learning, shared):
-    """Bring the edge sums of both halves of scopes together, as far as they are there, or of all
-    for the patient; of how many that was done. Each of the threads has a half of the weights."""
-    _, (scopes, _, _, _, runs, _, _), _, (places, tasks), _, _, _, _ = shared
+def _join_halves(done, tasks_done, patient, last, learning, steps, step, shared):
+    """Bring the sums of both halves of scopes together, as far as they are there, or of all for the
+    patient; of how many that was done. Each of their threads has a half of the weights.
+
+    The step does it, or else edge sums are added up.
+    """
+    never_inline()
+    _, (scopes, _, _, _, runs, _, _), _, (places, tasks), _, _, _, team = shared
+    down = offset(pointer(team), TOLD + 2 * scopes.shape[0])
     _, edges, _, more, _, apart = learning
     if not apart:
         return tasks_done
+    two = np.int64(2)
     while done < tasks_done:
         s, half = tasks[last - 1 - done] // 2, tasks[last - 1 - done] % 2
         if not _is_done(down, s, patient, scopes, places):
             break
-        for r in range(scopes[s, RUN], scopes[s, RUN_END]):
-            middle = runs[r, 1] // (2 * LANES) * LANES
-            begin, end = (0, middle) if half == 0 else (middle, runs[r, 1])
-            for k in range(begin, end, LANES):
-                i, n = runs[r, 0] + k, end - k
-                put(edges, i, vadd(take(edges, i, n), take(more, i, n)), n)
-                put(more, i, vfill(more, 0), n)
+        if step is not None and steps:
+            _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, _, stepping = step
+            both = all_edges, two, stride
+            if not step_scope(
+                s, not steps, half, two, both, both, (all_leaves, two, leaf_stride), own_step,
+                stepping,
+            ):  # fmt: skip
+                add(offset(pointer(team), NOT_FINITE), 1)
+        else:
+            for r in range(scopes[s, RUN], scopes[s, RUN_END]):
+                middle = runs[r, 1] // (2 * LANES) * LANES
+                begin, end = (0, middle) if half == 0 else (middle, runs[r, 1])
+                for k in range(begin, end, LANES):
+                    i, n = runs[r, 0] + k, end - k
+                    put(edges, i, vadd(take(edges, i, n), take(more, i, n)), n)
+                    put(more, i, vfill(more, 0), n)
         done += 1
     return done
 

@@ -11,21 +11,21 @@ from time import perf_counter
 
 import numpy as np
 
+from . import lines
 from .chunks import CHUNK, NO_CHUNK, PLACED
-from .finish import LEARNT
 from .handover import Helper
 from .lanes import WORK_OF_TURN, cuts, most_panels
 from .layout import Layout
 from .packing import Packed
 from .rows import READ, Data
 from .run import MOST_BATCHES, Run
+from .steps import LEARNT
 from .tiles import (
     AT_CELLS,
     CAME,
     DONE,
     ENDS,
     FOLLOWS,
-    HERE,
     IN_TILES,
     LEADS,
     N_BATCHES,
@@ -120,10 +120,10 @@ class Crew:
         self.n_lanes, self.n_threads, self._run = n_lanes, n_threads, run
         self._tile_panels = tile_panels
         plan, n_padded = bench.plan, min(len(of_rows[0]), bench.most_together)
-        self._codes = np.empty(plan.n_codes * n_padded, dtype=np.int32)
-        self._floats = np.empty(plan.n_data * n_padded)
-        self.edges = np.zeros((n_lanes, n_weights), dtype=bench.dtype)
-        self.leaf_out = np.zeros((n_lanes, plan.n_leaf_out))
+        self._codes = lines.empty(plan.n_codes * n_padded, dtype=np.int32)
+        self._floats = lines.empty(plan.n_data * n_padded)
+        self.edges = lines.zeros((n_lanes, n_weights), dtype=bench.dtype)
+        self.leaf_out = lines.zeros((n_lanes, plan.n_leaf_out))
         self._plan = plan
         self._jobs = np.zeros((n_threads, ENDS + n_lanes + 1), dtype=np.int64)
         self._jobs[1:, STAYS] = 1  # threads read it before their first job
@@ -144,7 +144,7 @@ class Crew:
         for job, space in zip(self._jobs, spaces, strict=True):
             batches = None
             if run is not None:
-                batches = *shared_batches, run.own_space(), run.arrays
+                batches = *shared_batches, run.told, *run.own_space(), tuple(run.arrays)
             call = partial(
                 learn_tiles,
                 bench.tables,
@@ -215,14 +215,14 @@ class Crew:
                 job[AT_CELLS] = X.ctypes.data
             self._weights_at[i] = 0 if weight is None else weight.ctypes.data
         job = self._jobs[0]
-        job[N_BATCHES], job[N_HELPERS], job[HERE] = len(batches), n_helpers, run.here
+        job[N_BATCHES], job[N_HELPERS] = len(batches), n_helpers
         for helper in self._helpers[:n_helpers]:
             helper.keep((run, batches))
             helper.come()
         started = perf_counter()
         self._own(_GO)
         seconds = perf_counter() - started
-        done, came, run.here = (int(job[k]) for k in (DONE, CAME, HERE))
+        done, came = int(job[DONE]), int(job[CAME])
         if came != LEARNT:
             self.edges[:] = 0
             self.leaf_out[:] = 0

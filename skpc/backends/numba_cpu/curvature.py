@@ -11,6 +11,7 @@ import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
 from ..log_curvature import LARGEST
+from . import lines
 from .columns import (
     CHILD,
     COLUMNS,
@@ -72,11 +73,11 @@ class CurvatureBench(Bench):
         plan, layout, rows = self.plan, self.layout, panels * PANEL
 
         def empty(units: int) -> np.ndarray:
-            return np.zeros(max(1, units) * rows, dtype=self.dtype)
+            return lines.zeros(max(1, units) * rows, dtype=self.dtype)
 
         scales = (
             empty(plan.n_scales),
-            np.zeros(max(1, plan.n_scales) * rows),
+            lines.zeros(max(1, plan.n_scales) * rows),
             empty(plan.n_scales),
             empty(plan.n_scales),
         )
@@ -88,7 +89,7 @@ class CurvatureBench(Bench):
             empty(layout.n_slopes),
             *(empty(plan.max_units) for _ in range(5)),
             empty(1),
-            np.zeros(rows),
+            lines.zeros(rows),
         )
         return CurvatureSpace(buffers, arrays)
 
@@ -101,7 +102,7 @@ def make_layout(program: Program, plan: Plan) -> Layout:
     layout[:, [CLEAR, MERGED]] = 0
     for group in plan.merged:
         layout[group.sums, MERGED] = 1
-    pushes = np.zeros((len(args), 3), dtype=np.int64)
+    pushes = lines.zeros((len(args), 3), dtype=np.int64)
     arriving: list[list[tuple[int, int]]] = [[] for _ in range(n)]
     n_flows = n_slopes = 0
     for v in range(n - 1, -1, -1):
@@ -171,7 +172,7 @@ class CurvaturePass:
             for group, found in zip(bench.plan.merged, model.merged(bench.plan), strict=True)
         ]
         plan, n_weights = bench.plan, len(model.parameters.weights)
-        self._ratios = np.zeros(plan.n_packed_table, dtype=bench.dtype)
+        self._ratios = lines.zeros(plan.n_packed_table, dtype=bench.dtype)
         for group, factors in zip(plan.merged, self._factors, strict=True):
             size = len(group.sums) * group.height * (group.states + 2)
             part = self._ratios[group.packed_start : group.packed_start + size]
@@ -181,14 +182,14 @@ class CurvaturePass:
                 part[:, :, :-1] = _squared_ratios(factors)
         self._with = "squares" in wanted, "curvature" in wanted
         sizes = [n_weights if used else 0 for used in self._with]
-        self._edges = [np.zeros((n_lanes, max(1, size)), dtype=bench.dtype) for size in sizes]
-        self._leaves = [np.zeros((n_lanes, max(1, plan.n_leaf_out))) for _ in range(2)]
+        self._edges = [lines.zeros((n_lanes, max(1, size)), dtype=bench.dtype) for size in sizes]
+        self._leaves = [lines.zeros((n_lanes, max(1, plan.n_leaf_out))) for _ in range(2)]
         self._groups: dict[int, list[np.ndarray]] = {}
         # Sums over all parts of the rows.
-        self.edges = [np.zeros(size) for size in sizes]
-        self.leaves = [np.zeros(plan.n_leaf_out) for _ in range(2)]
+        self.edges = [lines.zeros(size) for size in sizes]
+        self.leaves = [lines.zeros(plan.n_leaf_out) for _ in range(2)]
         self.group_leaves = [
-            np.zeros((g.n_units, 1 + model.parameters.program.families[g.family].n_statistics))
+            lines.zeros((g.n_units, 1 + model.parameters.program.families[g.family].n_statistics))
             for g in plan.group_leaves
         ]
 

@@ -16,7 +16,6 @@ from .. import log_curvature, log_domain
 from ..base import Backend, Learnt, Mixing, TopDown, check_wanted
 from ..weights import mixed_leaves
 from .distinct import find_distinct
-from .finish import LEARNT, LOST
 from .lanes import (
     MAX_LANES,
     allowed_threads,
@@ -34,6 +33,7 @@ from .scopes import Scoped
 from .sharing import Sharing, may_share
 from .simd import PANEL
 from .stepper import Stepper
+from .steps import LEARNT, LOST
 from .tiles import LOST_SHARE, score_tiles
 from .workspace import Bench
 
@@ -71,8 +71,8 @@ class NumbaBackend(Backend):
         self.n_jobs = n_jobs
         #: What was computed beside the last statistics, for the call that comes next.
         self._foreseen: tuple[Parameters, TopDown] | None = None
-        #: The parameters that the last step led to, packed, and their top-down probabilities.
-        self._ahead: tuple[Packed, TopDown | None] | None = None
+        #: The parameters that the last step led to.
+        self._ahead: Packed | None = None
         self._smoothed: tuple[Statistics, np.ndarray | None] | None = None
         #: Batches to be learnt one by one before several are tried again, now and after a failure.
         self._patience, self._impatience = 0, 1
@@ -200,46 +200,36 @@ class NumbaBackend(Backend):
 
     def _learn_one(self, parameters, X, weight, mixing, smoothing, rows_more) -> Learnt:
         """Learn one batch; its statistics, where the solver must take the step."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is None or ahead[0].parameters is not parameters:
-            if ahead is not None:
-                self._packer.take_back(ahead[0])
+        model, self._ahead = self._ahead, None
+        if model is None or model.parameters is not parameters:
+            if model is not None:
+                self._packer.take_back(model)
             model = self._packer.packed(parameters)
-            use = self._stepper.top_down(model.parameters) if mixing.by_top_down else None
-        else:
-            model, use = ahead
 
-        def take_step(passed: Passed, sums: Statistics) -> tuple[Parameters, TopDown] | None:
-            before = self._no_use if use is None else use.rows
+        def take_step(passed: Passed, sums: Statistics) -> Parameters | None:
             scale = passed.unit / sums.weight
+            weights, n_threads = model.parameters.weights, passed.n_threads
             found = self._stepper.step(
-                model.parameters.weights,
-                mixing,
-                scale,
-                passed.edges,
-                rows_more,
-                before,
-                model.arrays[0],
-                passed.n_threads,
+                weights, mixing, scale, passed.edges, rows_more, model.arrays[0], n_threads
             )
             if found is None:
                 return None
+            new, use = found
             for f, leaf in enumerate(sums.leaves):
                 leaf /= sums.weight
                 if smoothing is not None:
                     leaf += smoothing.leaves[f]
-            of_leaves = None if use is None else use.leaves
+            of_leaves = use.leaves if mixing.by_top_down else None
             means = model.parameters.leaves, sums.leaves
             leaves = mixed_leaves(self.program, *means, mixing, of_leaves)
-            return Parameters(self.program, found[0], leaves), found[1]
+            return Parameters(self.program, new, leaves)
 
-        total, stepped = self._learner.learn(model, X, weight, self.n_jobs, take_step)
-        if stepped is None:
+        total, new = self._learner.learn(model, X, weight, self.n_jobs, take_step)
+        if new is None:
             self._packer.take_back(model)
             return Learnt(0, 0.0, 0.0, parameters, total)
-        new, use = stepped
         self._packer.refill(model, new)
-        self._ahead = model, use
+        self._ahead = model
         return Learnt(1, total.log_likelihood, total.weight, new, None)
 
     def _smoothing_of_rows(self, smoothing: Statistics | None) -> np.ndarray | None:

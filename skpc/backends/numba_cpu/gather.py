@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from .columns import CUT, PANELS
 from .kernel_cache import kernel
-from .simd import LANES, PANEL, load, never_inline, store
+from .simd import HALF, LANES, PANEL, load, never_inline, store
 from .transposing import (
-    HALF,
     add_half_rows,
     add_rows,
     read_half_rows,

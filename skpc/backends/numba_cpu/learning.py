@@ -138,8 +138,7 @@ class Learner:
         self.run: Run | None = None
         if for_many and is_simple(program):
             assert sharing is not None
-            stepper.take_sides(sharing.sides)
-            self.run = Run(program, self.bench.plan, packer, stepper)
+            self.run = Run(program, self.bench.plan, sharing, packer, stepper)
         size = program.n_weights * dtype.itemsize + self.bench.plan.n_leaf_out * 8
         self.max_lanes = int(np.clip(LANE_BYTES // max(1, size), 1, MAX_LANES))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...circuit import Parameters, Program
 from ...utils.lazy import lazy
+from . import lines
 from .plan import Plan
 from .tables import lay_out_tables, pack_tables
 
@@ -97,12 +98,12 @@ class Packer:
     def _empty(self):
         plan = self.plan
         arrays = (
-            np.empty(self.program.n_weights, dtype=self.dtype),
-            np.zeros(plan.n_packed_table, dtype=self.dtype),
-            np.zeros(plan.n_log_scale),
-            np.zeros(plan.n_packed_coefficients),
+            lines.empty(self.program.n_weights, dtype=self.dtype),
+            lines.zeros(plan.n_packed_table, dtype=self.dtype),
+            lines.zeros(plan.n_log_scale),
+            lines.zeros(plan.n_packed_coefficients),
         )
-        tables = *np.zeros((2, plan.n_leaf_out)), np.zeros(self.layout.n_values)
+        tables = *lines.zeros((2, plan.n_leaf_out)), lines.zeros(self.layout.n_values)
         return arrays, [a.ctypes.data for a in arrays], tables
 
     def take_back(self, model: Packed) -> None:
@@ -143,7 +144,7 @@ class Packer:
             model.chances,
             model.by_state,
             model.values,
-            np.empty(self.layout.widest[0]),
+            lines.empty(self.layout.widest[0]),
             table,
             log2_scale,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import lines
 from .distinct import Distinct, share_weights
 from .handover import Chores
 from .simd import PANEL
@@ -35,9 +36,9 @@ class Room:
     def __init__(self, n_rows: int, dtype: np.dtype) -> None:
         self.n_rows = n_rows
         n_padded = max(1, -(-n_rows // PANEL)) * PANEL
-        self.log_likelihood, self.bound = np.empty((2, n_padded))
-        self.shares = np.empty(n_padded, dtype=dtype)
-        self.sums = np.empty(n_rows)
+        self.log_likelihood, self.bound = lines.empty((2, n_padded))
+        self.shares = lines.empty(n_padded, dtype=dtype)
+        self.sums = lines.empty(n_rows)
         self.chores = Chores()
         self._ones, self._all = np.ones(n_rows), np.arange(n_rows)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from . import lines
 from .kernel_cache import entry_kernel, kernel
 from .plan import LeafFamily, Plan
 from .simd import load, never_inline, offset, pointer, store
@@ -23,8 +24,8 @@ Data = tuple[np.ndarray, np.ndarray, int]
 
 def empty_data(plan: Plan, n_padded: int) -> Data:
     """Codes (n_codes · n_padded), floats (n_data · n_padded) and n_padded, to be encoded."""
-    codes = np.empty(plan.n_codes * n_padded, dtype=np.int32)
-    return codes, np.zeros(plan.n_data * n_padded), n_padded
+    codes = lines.empty(plan.n_codes * n_padded, dtype=np.int32)
+    return codes, lines.zeros(plan.n_data * n_padded), n_padded
 
 
 def encode_rows(

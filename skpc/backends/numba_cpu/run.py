@@ -8,84 +8,107 @@ from typing import Any
 import numpy as np
 
 from ...circuit import Parameters, Program, Statistics
-from ..base import SMALLEST, Mixing
-from .finish import BUT_FIRST, FINISHED, PLACE, STAYS, WHOLE
+from ...circuit.program import INPUT
+from .. import base
+from ..base import Mixing
+from . import lines
 from .packing import Packed, Packer
 from .plan import Plan
+from .sharing import Sharing
 from .stepper import Stepper
+from .steps import (
+    BUT_FIRST,
+    N_ACTIVE,
+    N_SAID,
+    SMALLEST,
+    STAYS,
+    STEPPED,
+    WHOLE,
+    Stepping,
+    list_steps,
+)
 
 #: Batches that one call learns at most.
 MOST_BATCHES = 16
 
 
 def is_simple(program: Program) -> bool:
-    """Whether compiled code knows how leaves are learnt: each is a table of probabilities."""
-    return all(family.n_states is not None and family.is_table for family in program.families)
+    """Whether compiled code knows how the program is learnt: its leaves are tables of
+    probabilities, and no two vectors have weights or leaves in common."""
+    if any(family.n_states is None or not family.is_table for family in program.families):
+        return False
+    leaves = program.op == INPUT
+    used = [
+        program.row_start[program.row_start >= 0],
+        program.family[leaves] * (1 << 40) + program.unit_start[leaves],
+    ]
+    return all(len(np.unique(places)) == len(places) for places in used)
 
 
 class Run:
-    """Parameters on their way through batches; leaves have two places that take turns.
+    """Parameters on their way through batches.
 
     Parameters
     ----------
     program : Program
     plan : Plan
+    sharing : Sharing
     packer : Packer
     stepper : Stepper
 
     Attributes
     ----------
-    arrays : tuple
-        For ``finish.py``, always the same.
-    here : int
-        The place where the parameters are.
+    arrays : Stepping
+        Always the same.
     """
 
-    def __init__(self, program: Program, plan: Plan, packer: Packer, stepper: Stepper) -> None:
+    def __init__(
+        self, program: Program, plan: Plan, sharing: Sharing, packer: Packer, stepper: Stepper
+    ) -> None:
         self.program, self._plan, self._packer = program, plan, packer
-        self._stepper = stepper
-        self.here = 0
+        self._room = sharing.most_weights
         self.model: Packed = packer.empty()
-        self._units = np.concatenate([[0], np.cumsum(program.family_units)])
         kinds = []
         for leaf in plan.families:
             family = program.families[leaf.family]
             whole = family.n_statistics == family.n_states
-            kind = STAYS if family.is_fixed else WHOLE if whole else BUT_FIRST
-            kinds.append((kind, self._units[leaf.family]))
+            kinds.append(STAYS if family.is_fixed else WHOLE if whole else BUT_FIRST)
         n_leaf_out = plan.n_leaf_out
-        self._places = (
-            np.zeros(program.n_weights),
-            np.zeros((2, n_leaf_out)),
-            np.zeros((2, program.n_rows)),
-            np.zeros((2, int(self._units[-1]))),
-        )
-        self._smoothing = np.zeros(program.n_rows), np.zeros(n_leaf_out)
         #: Whose smoothing lies here, in a list; nothing is known of it otherwise.
         self._smoothed: list[Statistics | None] = []
         model = self.model
-        reach, messages, team = stepper.new_scratch()
-        self.arrays = (
+        reach, messages = stepper.new_scratch()
+        of_scopes = list_steps(program, plan, packer.layout, sharing.scopes, sharing.scope_of)
+        says = np.zeros(N_SAID)
+        says[SMALLEST], says[N_ACTIVE] = base.SMALLEST, len(of_scopes.order)
+        self.arrays = Stepping(
             stepper.circuit,
+            tuple(of_scopes),
             tuple(packer.layout),
-            np.array(kinds, dtype=np.int64).reshape(-1, 2),
-            self._smoothing,
-            self._places,
+            np.array(kinds, dtype=np.int64),
+            lines.zeros(program.n_rows),
+            lines.zeros(n_leaf_out),
+            lines.zeros(program.n_weights),
+            lines.zeros(n_leaf_out),
             (*model.arrays[:3], model.by_state, model.values),
-            (np.zeros(n_leaf_out), reach, messages),
-            (np.zeros(FINISHED + 16, dtype=np.int64), team, np.zeros(PLACE + 1)),
-            SMALLEST,
+            lines.zeros(n_leaf_out),
+            reach,
+            messages,
+            says,
         )
+        #: For ``take_step``.
+        self.told = np.zeros(STEPPED + len(sharing.scopes), dtype=np.int64)
         self.steps = np.zeros((MOST_BATCHES, 3))
         self.results = np.zeros((MOST_BATCHES, 2))
         #: Parameters that were read out last, which are those that lie here.
         self._known: Parameters | None = None
 
-    def own_space(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scratch for one thread."""
+    def own_space(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+        """For one thread: scratch, and room for the derivatives of a scope."""
         most_states, most_units, _ = self._packer.layout.widest
         sizes = most_states + 1, most_states * most_units, most_states
-        return np.zeros(sizes[0]), np.zeros(sizes[1]), np.zeros(sizes[2])
+        scratch = lines.zeros(sizes[0]), lines.zeros(sizes[1]), lines.zeros(sizes[2])
+        return scratch, lines.zeros(self._room, dtype=self._packer.dtype)
 
     def begin(
         self,
@@ -101,7 +124,7 @@ class Run:
             self._take(parameters)
         if self._smoothed != [smoothing]:
             self._smoothed = []
-            self._smoothing[0][:] = rows_more
+            self.arrays.rows_more[:] = rows_more
             self._smooth_tables(smoothing)
             self._smoothed = [smoothing]
         for step, mixing in zip(self.steps, mixings):
@@ -109,14 +132,13 @@ class Run:
 
     def read(self) -> Parameters:
         """The parameters that the batches led to."""
-        weights, chances, _, _ = self._places
         leaves = []
         for leaf in self._plan.families:
-            table = chances[self.here, self._part(leaf)].reshape(-1, leaf.n_terms)
+            table = self.arrays.chances[self._part(leaf)].reshape(-1, leaf.n_terms)
             means = self.program.families[leaf.family].mean_from_probabilities(table)
             leaves.append((leaf.family, np.array(means)))
         found = [means for _, means in sorted(leaves, key=lambda pair: pair[0])]
-        self._known = Parameters(self.program, weights.copy(), found)
+        self._known = Parameters(self.program, self.arrays.weights.copy(), found)
         return self._known
 
     def forget(self) -> None:
@@ -125,18 +147,14 @@ class Run:
 
     def _take(self, parameters: Parameters) -> None:
         self._packer.check(parameters)
-        weights, chances, rows, leaves = self._places
-        model, here = self.model, self.here
+        model = self.model
         model.parameters, model.is_filled = parameters, False
         self._packer.fill(model)
-        weights[:] = parameters.weights
-        chances[here] = model.chances
-        found = self._stepper.top_down(parameters)
-        rows[here] = found.rows
-        leaves[here] = np.concatenate(found.leaves)
+        self.arrays.weights[:] = parameters.weights
+        self.arrays.chances[:] = model.chances
 
     def _smooth_tables(self, smoothing: Statistics | None) -> None:
-        more = self._smoothing[1]
+        more = self.arrays.leaves_more
         more[:] = 0.0
         if smoothing is None:
             return

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...circuit import Program
 from ...utils.lazy import lazy
+from . import lines
 from .chunks import TOLD
 from .columns import (
     ARG,
@@ -104,6 +105,10 @@ class Sharing:
         Of a chunk, at most.
     is_of_use, pays : bool
         Whether scopes are, and also whether chunks have room for enough rows.
+    scopes : ndarray
+        What kernels know of each.
+    scope_of : ndarray of shape (n_vectors,)
+        Of every vector of the program.
     for_many : bool
         Whether several threads can compute a chunk together: no two scopes have weights, leaves
         or flows in common.
@@ -113,9 +118,9 @@ class Sharing:
         self.plan = plan = make_plan(scoped, training)
         self.dtype = dtype
         self.n_rows = _chunk_rows(plan.n_values + plan.n_offers, dtype, training)
-        self._scopes = scoped.scopes.copy()
-        self._scopes[:, VALUES : OFFERS + 1] = plan.sizes
-        self._parts, self._scope_of = scoped.parts, scoped.scope_of
+        self.scopes, self.scope_of = scoped.scopes.copy(), scoped.scope_of
+        self.scopes[:, VALUES : OFFERS + 1] = plan.sizes
+        self._parts = scoped.parts
         self._below = np.array([m.below for m in scoped.maps], dtype=np.int64)
         self.is_of_use = self._describe_scopes(scoped)
         self.pays = self.is_of_use and self.n_rows > 0
@@ -123,7 +128,7 @@ class Sharing:
 
     def _describe_scopes(self, scoped: Scoped) -> bool:
         """Tell the kernels about inputs and work; whether there is any use in that."""
-        scopes, table, args = self._scopes, self.plan.instructions, self.plan.args
+        scopes, table, args = self.scopes, self.plan.instructions, self.plan.args
         scopes[:, CODE] = -1
         read: dict[bool, set[int]] = {True: set(), False: set()}
         for v in range(len(table)):
@@ -177,23 +182,19 @@ class Sharing:
     @lazy
     def _active(self) -> np.ndarray:
         """Scopes with something to do, subtree by subtree, those below before those above."""
-        order = [s for s in self._subtrees() if self._scopes[s, WORK] > 0]
-        self._scopes[order, POSITION] = np.arange(len(order))
+        order = [s for s in self._subtrees() if self.scopes[s, WORK] > 0]
+        self.scopes[order, POSITION] = np.arange(len(order))
         return np.array(order, dtype=np.int64)
 
     @lazy
-    def sides(self) -> np.ndarray:
-        """Where every vector of the program lies among the subtrees, from 0 to 1."""
-        n_active = len(self._active)
-        position, before = np.zeros(len(self._scopes)), 0
-        for s in self._subtrees():
-            position[s] = before  # scopes without work lie beside their neighbours
-            before += self._scopes[s, WORK] > 0
-        return position[self._scope_of] / max(1, n_active)
+    def most_weights(self) -> int:
+        """Of a scope whose weights lie side by side."""
+        runs = [self._runs[scope[RUN] : scope[RUN_END], 1] for scope in self.scopes]
+        return max((int(mine[0]) for mine in runs if len(mine) == 1), default=0)
 
     def _subtrees(self) -> list[int]:
-        below: list[list[int]] = [[] for _ in self._scopes]
-        for s, scope in enumerate(self._scopes):
+        below: list[list[int]] = [[] for _ in self.scopes]
+        for s, scope in enumerate(self.scopes):
             parts = self._parts[scope[PART] : scope[PART_END]].tolist()
             read = self._below[scope[FIRST_MAP] : scope[LAST_MAP]].tolist()
             below[s] = sorted({*parts, *read})
@@ -212,7 +213,7 @@ class Sharing:
     def _halved_from(self) -> int:
         # Where one thread does everything there is no use in halves; nor would all that reads one
         # be halved where several scopes do.
-        work = self._scopes[self._active, WORK]
+        work = self.scopes[self._active, WORK]
         return HALVED if self.for_many and work.mean() >= HALVED_WORK else self.n_rows
 
     def space(self) -> Any:
@@ -224,58 +225,60 @@ class Sharing:
             int(min(most * n * size, limit) + max(n * largest, PANEL * size, 1))
             for size, largest in zip(plan.sizes.sum(axis=0), plan.sizes.max(axis=0))
         )
-        n_scopes, n_maps = len(self._scopes), len(self._below)
+        n_scopes, n_maps = len(self.scopes), len(self._below)
         active = self._active
 
         def empty(size: int) -> np.ndarray:
-            return np.zeros(size, dtype=dtype)
+            return lines.zeros(size, dtype=dtype)
 
         # Behind the maps, for so many states and two more, those of which every one is a row.
         # A step that is a power of two would put all of them in the same places of the caches.
         step = n + APART
-        mapped = np.zeros((n_maps + PANEL + 1, step), dtype=np.int32)
+        mapped = lines.zeros((n_maps + PANEL + 1, step), dtype=np.int32)
         for width in range(2, PANEL + 1):
             mapped[n_maps + width, :width] = np.arange(width)
             mapped[n_maps + width, width:] = width - 2
-        places = np.zeros((n_scopes, N_PLACE_COLUMNS), dtype=np.int64)
-        places[:, N_DISTINCT] = self._scopes[:, STATES] + 2
+        places = lines.zeros((n_scopes, N_PLACE_COLUMNS), dtype=np.int64)
+        places[:, N_DISTINCT] = self.scopes[:, STATES] + 2
         return (
             (plan.instructions, plan.args, plan.pulls),
             (
-                self._scopes,
+                self.scopes,
                 self._parts,
                 self._below,
                 active,
                 self._runs,
                 *self._blocks,
             ),
-            (*np.zeros((2, n_scopes, step), dtype=np.int32), mapped),
-            (places, np.zeros(2 * MOST_THREADS + 1 + 2 * n_scopes, dtype=np.int64)),
+            (*lines.zeros((2, n_scopes, step), dtype=np.int32), mapped),
+            (places, lines.zeros(2 * MOST_THREADS + 1 + 2 * n_scopes, dtype=np.int64)),
             (
                 empty(values),
-                (empty(scales), np.zeros(scales), empty(scales), empty(scales)),
+                (empty(scales), lines.zeros(scales), empty(scales), empty(scales)),
                 empty(factors) if plan.n_factors else None,
             ),
-            (np.zeros((2, n)), empty(slots), most, self.for_many, self._halved_from),
+            (lines.zeros((2, n)), empty(slots), most, self.for_many, self._halved_from),
             # Flows come back from both halves of a scope, each to rows of its own.
             (empty(offers), empty(2 * offers)),
-            np.zeros(TOLD + 3 * n_scopes, dtype=np.int64),
+            lines.zeros(TOLD + 3 * n_scopes, dtype=np.int64),
         )
 
     def own_space(self) -> Any:
         """Arrays for one thread: flows, scratch, keys of rows, their hash table, what passes."""
         rows = self.plan.max_units * self.n_rows
         return (
-            np.zeros(rows, dtype=self.dtype),
-            np.zeros(rows, dtype=self.dtype),
-            np.zeros(self.n_rows, dtype=np.int32),
-            np.zeros(1 << (4 * self.n_rows - 1).bit_length(), dtype=np.int32),
+            lines.zeros(rows, dtype=self.dtype),
+            lines.zeros(rows, dtype=self.dtype),
+            lines.zeros(self.n_rows, dtype=np.int32),
+            lines.zeros(1 << (4 * self.n_rows - 1).bit_length(), dtype=np.int32),
             # For pointers of these kinds.
-            (np.zeros(1, dtype=np.uint8), np.zeros(1)),
+            (lines.zeros(1, dtype=np.uint8), lines.zeros(1)),
             (
-                np.zeros(3 * max(NUMBERS_AT_ONCE, self.plan.max_units * PANEL), dtype=self.dtype),
+                lines.zeros(
+                    3 * max(NUMBERS_AT_ONCE, self.plan.max_units * PANEL), dtype=self.dtype
+                ),
                 tuple(
-                    np.zeros(3 * ROWS_AT_ONCE, dtype=kind)
+                    lines.zeros(3 * ROWS_AT_ONCE, dtype=kind)
                     for kind in (self.dtype, np.float64, self.dtype, self.dtype)
                 ),
             ),

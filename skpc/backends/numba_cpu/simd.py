@@ -25,6 +25,8 @@ except RuntimeError:  # a host that LLVM cannot describe
 
 #: Numbers in a vector: one register of float32 on AVX-512, one on AVX2, two on NEON.
 LANES = 16 if _FEATURES.get("avx512f") else 8
+#: Half of them.
+HALF = LANES // 2
 #: Rows in a panel: two vectors, so that 4 × 2 accumulators hide the latency of a product.
 PANEL = 2 * LANES
 
@@ -201,6 +203,36 @@ def vstore_some(typingctx, target, index, vector, n):
         return context.get_dummy_value()
 
     return types.void(target, types.intp, vector, types.int64), codegen
+
+
+@intrinsic
+def vload_half(typingctx, source, index):
+    """HALF consecutive numbers, then zeros."""
+
+    def codegen(context, builder, sig, args):
+        kind = context.get_value_type(sig.return_type)
+        half = ir.VectorType(kind.element, HALF)
+        low = builder.load(_pointer_to(builder, *args, half))
+        low.align = sig.args[0].dtype.bitwidth // 8
+        lanes = ir.Constant(ir.VectorType(_I32, LANES), list(range(LANES)))
+        return builder.shuffle_vector(low, ir.Constant(half, [0.0] * HALF), lanes)
+
+    return Vector(source.dtype)(source, types.intp), codegen
+
+
+@intrinsic
+def vstore_half(typingctx, target, index, vector):
+    """Write the first HALF numbers of a vector."""
+
+    def codegen(context, builder, sig, args):
+        value = args[2]
+        lanes = ir.Constant(ir.VectorType(_I32, HALF), list(range(HALF)))
+        low = builder.shuffle_vector(value, value, lanes)
+        place = _pointer_to(builder, *args[:2], low.type)
+        builder.store(low, place).align = sig.args[0].dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, vector), codegen
 
 
 @intrinsic

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...circuit import Parameters, Program
 from ..base import SMALLEST, Mixing, TopDown
+from . import lines
 from .columns import CHILD, COLUMNS, INPUT, KRONECKER, MIXING, SUM
-from .descent import SIDES, VISITED, descend
+from .descent import VISITED, descend
 from .lanes import PART_NUMBERS, Task, run_lanes
 
 #: No step: it is not read.
@@ -42,34 +43,30 @@ class Stepper:
         self._family_ends = np.concatenate([[0], np.cumsum(program.family_units)]).astype(np.int64)
         visits = _from_the_root(program, owner)
         leaf_start = self._family_ends[program.family] + program.unit_start
-        #: For the kernels.
+        #: For the kernels: of every vector its operation, units, first row of weights, and where
+        #: its units are counted; who reads it, from where on in a list of vectors and their
+        #: arguments; its arguments, and where their messages lie; where it is among the leaves.
         self.circuit = (
-            visits,
             program.op,
             units,
             program.row_start,
-            np.where(program.op == INPUT, leaf_start, -1),
             starts,
             parents.astype(np.int64),
             np.column_stack([owner[order], order]).astype(np.int64),
-            _first_copies(program, visits),
             program.arg_start,
             args,
             ends.astype(np.int64),
-            np.zeros(program.n_vectors, dtype=np.int64),
+            np.where(program.op == INPUT, leaf_start, -1),
         )
+        self._copies = visits, *_last_copies(program, visits)
         self._n_units, self._n_messages = int(units.sum()), int(ends[-1])
         self._no_edges = np.zeros((1, 0), dtype=dtype), np.zeros(0), np.zeros(0, dtype=dtype)
         self._scratch: list[tuple[np.ndarray, ...]] = []
 
-    def take_sides(self, sides: np.ndarray) -> None:
-        """Let threads have the vectors between the same numbers, from 0 to 1."""
-        self.circuit[-1][:] = (sides * (SIDES - 1)).astype(np.int64)
-
     def top_down(self, parameters: Parameters) -> TopDown:
         """Of the parameters."""
         edges, nothing, packed = self._no_edges
-        arrays = edges, nothing, nothing, parameters.weights, packed
+        arrays = edges, nothing, parameters.weights, packed
         _, found = self._descend(parameters.weights, False, _NO_STEP, arrays, 1)
         return found
 
@@ -80,11 +77,10 @@ class Stepper:
         scale: float,
         edges: np.ndarray,
         more: np.ndarray,
-        before: np.ndarray,
         packed: np.ndarray,
         n_threads: int,
     ) -> tuple[np.ndarray, TopDown] | None:
-        """New weights, which ``packed`` gets too, and their top-down probabilities.
+        """New weights, which ``packed`` gets too, and top-down probabilities of the old ones.
 
         None if some number was not finite; ``packed`` then has no meaning.
 
@@ -96,24 +92,23 @@ class Stepper:
             Brings the sums of the lanes to means a row.
         edges : ndarray of shape (n_lanes, n_weights)
             Derivatives by the weights; they are cleared.
-        more, before : ndarray of shape (n_rows,)
-            Added to the mean flow of every weight of a row; top-down probabilities so far.
+        more : ndarray of shape (n_rows,)
+            Added to the mean flow of every weight of a row.
         packed : ndarray of shape (n_weights,)
         n_threads : int
             At most.
         """
         by_top_down = int(mixing.by_top_down)
         step = 1.0 - mixing.step, float(mixing.step), by_top_down, float(scale), SMALLEST
-        new = np.empty_like(weights)
-        arrays = edges, more, before, new, packed
+        new = lines.empty(weights.shape)
+        arrays = edges, more, new, packed
         most = max(1, min(n_threads, self.program.n_weights // PART_NUMBERS + 1))
         finite, found = self._descend(weights, True, step, arrays, most)
         return (new, found) if finite else None
 
-    def new_scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What ``descend`` writes over."""
-        team = np.zeros(VISITED + self.program.n_vectors, dtype=np.int64)
-        return np.empty(self._n_units), np.empty(self._n_messages), team
+    def new_scratch(self) -> tuple[np.ndarray, np.ndarray]:
+        """What visits write over: see ``descend``."""
+        return lines.empty(self._n_units), lines.empty(self._n_messages)
 
     def _descend(
         self, weights: np.ndarray, learns: bool, step: Any, arrays: Any, n_threads: int
@@ -122,12 +117,13 @@ class Stepper:
         try:
             reach, messages, team = self._scratch.pop()
         except IndexError:
-            reach, messages, team = self.new_scratch()
+            team = np.empty(VISITED + program.n_vectors, dtype=np.int64)
+            reach, messages = self.new_scratch()
         team[:] = 0
-        rows, leaves = np.zeros(program.n_rows), np.zeros(self._family_ends[-1])
+        rows, leaves = lines.zeros(program.n_rows), lines.zeros(self._family_ends[-1])
         call = partial(
-            descend, self.circuit, weights, learns, step, *arrays, reach, messages, rows, leaves,
-            team, n_threads, -1,
+            descend, self.circuit, self._copies, weights, learns, step, *arrays, reach, messages,
+            rows, leaves, team, n_threads,
         )  # fmt: skip
         if n_threads == 1:
             finite = call(True)
@@ -150,11 +146,14 @@ def _from_the_root(program: Program, owner: np.ndarray) -> np.ndarray:
     return np.lexsort((-np.arange(program.n_vectors), np.array(depth)))
 
 
-def _first_copies(program: Program, visits: np.ndarray) -> np.ndarray:
-    """The copy of every vector's weights that is visited first: itself where there is one."""
-    found = np.arange(program.n_vectors)
-    first: dict[int, int] = {}
+def _last_copies(program: Program, visits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For every vector the end of its part of a list: all copies of its weights, if it is the last
+    of them to be visited."""
+    copies: dict[int, list[int]] = {}
     for v in visits.tolist():
         if program.row_start[v] >= 0:
-            found[v] = first.setdefault(int(program.row_start[v]), v)
-    return found
+            copies.setdefault(int(program.row_start[v]), []).append(v)
+    last = {mine[-1]: sorted(mine) for mine in copies.values()}
+    ends = np.cumsum([0] + [len(last.get(v, ())) for v in range(program.n_vectors)])
+    found = [u for v in sorted(last) for u in last[v]]
+    return ends.astype(np.int64), np.array(found, dtype=np.int64)

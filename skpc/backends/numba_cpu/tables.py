@@ -23,7 +23,6 @@ from .short_vectors import put, take
 from .simd import (
     LANES,
     load,
-    never_inline,
     offset,
     pointer,
     store,
@@ -42,9 +41,14 @@ from .simd import (
 # Columns of the table of finite families: units, states, where they begin among leaf statistics
 # and in the packed table, and whether sums are merged with them.
 UNITS, STATES, OUT, PACKED, MERGED = range(5)
+N_FAMILY_COLUMNS = 5
 # Columns of the table of groups of merged sums of one shape: family and its states, height, width,
 # number; where their counts, packed tables, scales and values begin.
 FAMILY, GROUP_STATES, HEIGHT, WIDTH, N_SUMS, COUNTED, TABLE, SCALE, VALUES = range(9)
+N_GROUP_COLUMNS = 9
+# Columns of the tables of inputs and of merged sums: see TableLayout.
+FIRST_UNIT, END_UNIT, SCALES, ROW = range(4)
+FIRST_WEIGHT, LEAF_UNIT, GROUP, PLACE = range(4)
 
 
 class TableLayout(NamedTuple):
@@ -113,8 +117,8 @@ def lay_out_tables(program: Program, plan: Plan) -> TableLayout:
         return np.array(rows, dtype=np.int64).reshape(-1, n_columns)
 
     return TableLayout(
-        table(families, 5),
-        table(groups, 9),
+        table(families, N_FAMILY_COLUMNS),
+        table(groups, N_GROUP_COLUMNS),
         table(inputs, 4),
         table(places, 4),
         np.array(most, dtype=np.int64),
@@ -142,48 +146,78 @@ def pack_tables(layout, weights, chances, by_state, values, tops, table, log2_sc
     table, log2_scale : ndarray
         Get what the kernels read.
     """
-    inputs, places = layout[2], layout[3]
     none = np.int64(0)  # a literal would be compiled for
-    pack_inputs(none, inputs.shape[0], layout, chances, by_state, tops, table, log2_scale)
-    pack_sums(none, places.shape[0], layout, weights, by_state, values, table, log2_scale)
+    where = bare_layout(layout)
+    share, chance, turned, value = (
+        pointer(weights), pointer(chances), pointer(by_state), pointer(values)
+    )  # fmt: skip
+    top, out, scale = pointer(tops), pointer(table), pointer(log2_scale)
+    pack_inputs(none, layout[2].shape[0], where, chance, turned, top, out, scale)
+    pack_sums(none, layout[3].shape[0], where, share, turned, value, out, scale)
 
 
 @kernel
-def pack_inputs(first, last, layout, chances, by_state, tops, table, log2_scale):
+def bare_layout(layout):
+    """Tables of families, groups, inputs and merged sums as bare pointers."""
+    return pointer(layout[0]), pointer(layout[1]), pointer(layout[2]), pointer(layout[3])
+
+
+@kernel
+def family_at(layout, f, column):
+    """What a layout says of a family."""
+    return load(layout[0], N_FAMILY_COLUMNS * f + column)
+
+
+@kernel
+def group_at(layout, g, column):
+    """What it says of a group."""
+    return load(layout[1], N_GROUP_COLUMNS * g + column)
+
+
+@kernel
+def input_at(layout, i, column):
+    """What it says of an input."""
+    return load(layout[2], 4 * i + column)
+
+
+@kernel
+def sum_at(layout, p, column):
+    """What it says of a merged sum."""
+    return load(layout[3], 4 * p + column)
+
+
+@kernel
+def pack_inputs(first, last, layout, chance, turned, top, out, scale):
     """Those of some inputs, and their probabilities by state."""
-    never_inline()
-    families, _, inputs, _, _ = layout
-    chance, turned, out = pointer(chances), pointer(by_state), pointer(table)
-    top, scale = pointer(tops), pointer(log2_scale)
     for i in range(first, last):
-        begin, end, f = inputs[i, 0], inputs[i, 1], inputs[i, 3]
-        states, at, n_units = families[f, STATES], families[f, OUT], families[f, UNITS]
+        begin, end = input_at(layout, i, FIRST_UNIT), input_at(layout, i, END_UNIT)
+        f = input_at(layout, i, ROW)
+        states, at = family_at(layout, f, STATES), family_at(layout, f, OUT)
         _pack_input(
-            begin, end, states, offset(chance, at), top, offset(out, families[f, PACKED]),
-            offset(scale, inputs[i, 2]),
+            begin, end, states, offset(chance, at), top,
+            offset(out, family_at(layout, f, PACKED)), offset(scale, input_at(layout, i, SCALES)),
         )  # fmt: skip
-        if families[f, MERGED] != 0:
+        if family_at(layout, f, MERGED) != 0:
+            n_units = family_at(layout, f, UNITS)
             for u in range(begin, end):
                 for s in range(states):
                     store(turned, at + s * n_units + u, load(chance, at + u * states + s))
 
 
 @kernel
-def pack_sums(first, last, layout, weights, by_state, values, table, log2_scale):
+def pack_sums(first, last, layout, share, turned, value, out, scale):
     """Those of some merged sums, when the inputs below them are packed."""
-    never_inline()
-    families, groups, _, places, _ = layout
-    share, turned, value = pointer(weights), pointer(by_state), pointer(values)
-    out, scale = pointer(table), pointer(log2_scale)
     for p in range(first, last):
-        g, i = places[p, 2], places[p, 3]
-        f, states, height = groups[g, FAMILY], groups[g, GROUP_STATES], groups[g, HEIGHT]
+        g, i = sum_at(layout, p, GROUP), sum_at(layout, p, PLACE)
+        f, states = group_at(layout, g, FAMILY), group_at(layout, g, GROUP_STATES)
+        height, first_unit = group_at(layout, g, HEIGHT), sum_at(layout, p, LEAF_UNIT)
         _pack_sum(
-            offset(share, places[p, 0]), height, groups[g, WIDTH], states,
-            offset(turned, families[f, OUT] + places[p, 1]), families[f, UNITS],
-            offset(value, groups[g, VALUES] + i * height * (states + 1)),
-            offset(out, groups[g, TABLE] + i * height * (states + 2)),
-            offset(scale, groups[g, SCALE] + i * (states + 2)),
+            offset(share, sum_at(layout, p, FIRST_WEIGHT)), height, group_at(layout, g, WIDTH),
+            states, offset(turned, family_at(layout, f, OUT) + first_unit),
+            family_at(layout, f, UNITS),
+            offset(value, group_at(layout, g, VALUES) + i * height * (states + 1)),
+            offset(out, group_at(layout, g, TABLE) + i * height * (states + 2)),
+            offset(scale, group_at(layout, g, SCALE) + i * (states + 2)),
         )  # fmt: skip
 
 
@@ -272,37 +306,34 @@ def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, ratios
     ratios, used : ndarray
         Scratch for the most states and one more, and for the most units in most states.
     """
-    n_merged = layout[3].shape[0]
     unpack_sums(
-        np.int64(0), n_merged, layout, weights, by_state, values, leaves, unit, edges, ratios, used
+        np.int64(0), layout[3].shape[0], bare_layout(layout), pointer(weights), pointer(by_state),
+        pointer(values), pointer(leaves), unit, pointer(edges), pointer(ratios), pointer(used),
     )  # fmt: skip
 
 
 @kernel
 def unpack_sums(
-    first, last, layout, weights, by_state, values, leaves, unit, edges, ratios, used
+    first, last, layout, share, chance, value, flow, unit, slope, ratio, sent
 ):  # fmt: skip
     """What some of the merged sums counted."""
-    never_inline()
-    families, groups, _, places, _ = layout
-    share, chance, value = pointer(weights), pointer(by_state), pointer(values)
-    flow, slope, ratio, sent = pointer(leaves), pointer(edges), pointer(ratios), pointer(used)
     for p in range(first, last):
-        w, unit_start, g, i = places[p, 0], places[p, 1], places[p, 2], places[p, 3]
-        f, states, height = groups[g, FAMILY], groups[g, GROUP_STATES], groups[g, HEIGHT]
-        width, n_units, size = groups[g, WIDTH], families[f, UNITS], i * height * (states + 1)
-        turned = offset(chance, families[f, OUT] + unit_start)
+        w, first_unit = sum_at(layout, p, FIRST_WEIGHT), sum_at(layout, p, LEAF_UNIT)
+        g, i = sum_at(layout, p, GROUP), sum_at(layout, p, PLACE)
+        f, states = group_at(layout, g, FAMILY), group_at(layout, g, GROUP_STATES)
+        height, width = group_at(layout, g, HEIGHT), group_at(layout, g, WIDTH)
+        at, n_units = family_at(layout, f, OUT), family_at(layout, f, UNITS)
+        size, turned = i * height * (states + 1), offset(chance, at + first_unit)
         _unpack_sum(
             offset(share, w), height, width, states, turned, n_units,
-            offset(value, groups[g, VALUES] + size), offset(flow, groups[g, COUNTED] + size),
-            unit, offset(slope, w), ratio, sent,
+            offset(value, group_at(layout, g, VALUES) + size),
+            offset(flow, group_at(layout, g, COUNTED) + size), unit, offset(slope, w), ratio, sent,
         )  # fmt: skip
-        out = families[f, OUT] + unit_start * states
+        out = offset(flow, at + first_unit * states)
         for k in range(width):
             for s in range(states):
                 more = load(sent, s * width + k) * load(turned, s * n_units + k)
-                at = out + k * states + s
-                store(flow, at, load(flow, at) + more)
+                store(out, k * states + s, load(out, k * states + s) + more)
 
 
 @kernel

@@ -6,9 +6,8 @@ import numpy as np
 
 from .atomics import swap
 from .backward import backward_tile
-from .chunks import begin_chunk, chunk_panels, read_below, sent_below, take_part
+from .chunks import begin_chunk, came_of, chunk_panels, read_below, sent_below, take_part
 from .columns import SLOT
-from .finish import LEARNT, NO_WEIGHT, begin_step, take_step
 from .forward import LOST_SHARE, forward_tile, root_result
 from .handover import CALLED, STANDING, begin, end_call, leave, stand, wait_for
 from .kernel_cache import entry_kernel, kernel
@@ -22,6 +21,7 @@ from .simd import (
     restore_rounding,
     store,
 )
+from .steps import LEARNT, NO_WEIGHT, bare_stepping, begin_step, take_step
 
 
 @kernel
@@ -92,7 +92,7 @@ def score_tiles(
             begin_chunk(shared)
             if take_part(
                 True, 1, 0, None, model, data, first * PANEL, length, lost, log_likelihood, bound,
-                None, shared, own,
+                None, None, shared, own,
             ):  # fmt: skip
                 continue
         n_tiles = count_tiles(length, tile_panels)
@@ -159,7 +159,7 @@ def learn_tiles(
             continue
         if batches is not None:
             if job[TOGETHER] == STEPS:
-                take_step(job[STAYS] == 0, none + 1, none, edges, batches[7], batches[8])
+                _take_step(job[STAYS] == 0, none + 1, none, edges, leaf_out, shared, batches)
                 stand(flag)
                 continue
         done, came, mine = none, LEARNT, job
@@ -174,6 +174,7 @@ def learn_tiles(
                         break
                     begin_chunk(shared)
                     mine[N_THREADS] = 1 + _call(none + FOLLOWS, mine, job[N_HELPERS], batches)
+            step = _step_of(job[N_BATCHES] > 0, done, mine, of_rows, unit, edges, leaf_out, batches)
             model = (
                 pointer_at(numbers, mine[AT_WEIGHTS]),
                 pointer_at(numbers, mine[AT_TABLE]),
@@ -197,8 +198,8 @@ def learn_tiles(
                     cells = mine[KIND], mine[AT_CELLS], mine[CELL_ROWS], mine[CELL_COLUMNS]
                     paid = take_part(
                         mine[TOGETHER] == LEADS, mine[N_THREADS], mine[TURNS], cells, model, data,
-                        none, mine[N_ROWS] // PANEL, lost, log_likelihood, bound, learning, shared,
-                        own,
+                        none, mine[N_ROWS] // PANEL, lost, log_likelihood, bound, learning, step,
+                        shared, own,
                     )  # fmt: skip
             # Of a batch that does not pay every thread has some lanes, and the one that leads those
             # of whoever did not come.
@@ -234,7 +235,8 @@ def learn_tiles(
                                 )  # fmt: skip
                                 if take_part(
                                     alone, none + 1, none, cells, model, data, begun * PANEL,
-                                    length, lost, log_likelihood, bound, learning, shared, own,
+                                    length, lost, log_likelihood, bound, learning, step, shared,
+                                    own,
                                 ):  # fmt: skip
                                     continue
                         n_tiles = count_tiles(length, mine[TILE_PANELS])
@@ -264,22 +266,19 @@ def learn_tiles(
             if batches is not None:
                 if job[N_BATCHES] > 0:
                     _end_calls(job[N_HELPERS], batches)
-                    _, _, _, _, row_sums, steps, results, own_steps, stepping = batches
-                    n_lanes = max(2, mine[LAST])
-                    came = begin_step(
-                        mine[CELL_ROWS], LOST_SHARE, (*of_rows, row_sums), unit,
-                        1 if paid else n_lanes, leaf_out[:n_lanes], steps[done], results[done],
-                        job[HERE], stepping,
-                    )  # fmt: skip
+                    if paid:
+                        came = came_of(shared)
+                    else:
+                        came = _begin_step(step, max(2, mine[LAST]), batches)
+                        if came == LEARNT:
+                            n_helpers = job[N_HELPERS] if edges.shape[1] >= STEP_WEIGHTS else none
+                            n_threads = 1 + _call(none + STEPS, mine, n_helpers, batches)
+                            came = _take_step(
+                                job[N_BATCHES] > 0, n_threads, mine[TURNS], edges, leaf_out, shared,
+                                batches,
+                            )  # fmt: skip
+                            _end_calls(n_helpers, batches)
                     if came == LEARNT:
-                        n_helpers = job[N_HELPERS] if edges.shape[1] >= STEP_WEIGHTS else none
-                        n_threads = 1 + _call(none + STEPS, mine, n_helpers, batches)
-                        came = take_step(
-                            job[N_BATCHES] > 0, n_threads, mine[TURNS], edges, own_steps, stepping
-                        )
-                        _end_calls(n_helpers, batches)
-                    if came == LEARNT:
-                        job[HERE] = 1 - job[HERE]
                         done += 1
                         if done < job[N_BATCHES]:
                             continue
@@ -288,6 +287,38 @@ def learn_tiles(
             job[DONE], job[CAME] = done, came
             return True
         stand(flag)
+
+
+@kernel
+def _step_of(is_taken, done, mine, of_rows, unit, edges, leaf_out, batches):
+    """Of the batch that comes next, for ``take_part``; None where there never is one."""
+    if batches is None:
+        return None
+    _, _, _, _, row_sums, steps, results, _, (ratios, used, tops), room, arrays = batches
+    batch = (*of_rows, row_sums), mine[CELL_ROWS], unit, steps[done], results[done]
+    all_edges = pointer(edges), edges.shape[1]
+    all_leaves = pointer(leaf_out), leaf_out.shape[1]
+    own = pointer(ratios), pointer(used), pointer(tops)
+    return is_taken, batch, all_edges, all_leaves, own, pointer(room), bare_stepping(arrays)
+
+
+@kernel
+def _begin_step(step, n_lanes, batches):
+    """Begin the step of all scopes; what came of that."""
+    batches[7][:] = 0
+    _, batch, _, _, _, _, stepping = step
+    return begin_step(batch, LOST_SHARE, n_lanes, stepping)
+
+
+@kernel
+def _take_step(leads, n_threads, turns, edges, leaf_out, shared, batches):
+    """Take it, with others or alone."""
+    _, _, _, _, _, _, _, told, (ratios, used, tops), _, arrays = batches
+    own = pointer(ratios), pointer(used), pointer(tops)
+    return take_step(
+        leads, n_threads, turns, shared[1][0], pointer(told), edges, leaf_out, own,
+        bare_stepping(arrays),
+    )  # fmt: skip
 
 
 @kernel
@@ -354,9 +385,9 @@ STAYS, TOGETHER, N_ROWS, TILE_PANELS, FIRST, LAST = range(6)
 KIND, AT_CELLS, CELL_ROWS, CELL_COLUMNS = range(6, 10)
 AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS = range(10, 14)
 #: How many threads there are for a chunk, and how long to look for them. Of several batches: how
-#: many, with how many helpers, where their parameters lie; how many were learnt, and what came of
-#: the last; whether a helper was called.
-N_THREADS, TURNS, N_BATCHES, N_HELPERS, HERE, DONE, CAME, IS_CALLED, ENDS = range(14, 23)
+#: many, with how many helpers; how many were learnt, and what came of the last; whether a helper
+#: was called.
+N_THREADS, TURNS, N_BATCHES, N_HELPERS, DONE, CAME, IS_CALLED, ENDS = range(14, 22)
 #: For rows whose codes are there.
 NO_CELLS = (-1, 0, 0, 0)
 #: How a thread goes about rows of which parts are equal: with its own, chunk by chunk; first or

@@ -10,10 +10,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import LANES, PANEL, Vector
+from .simd import HALF, LANES, PANEL, Vector
 
-#: Numbers of a row that a half block has.
-HALF = LANES // 2
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 

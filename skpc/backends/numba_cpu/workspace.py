@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import lines
 from .plan import Plan
 from .sharing import Sharing
 from .simd import PANEL
@@ -73,11 +74,11 @@ class Bench:
         plan, rows = self.plan, panels * PANEL
 
         def empty(units: int) -> np.ndarray:
-            return np.zeros(max(1, units) * rows, dtype=self.dtype)
+            return lines.zeros(max(1, units) * rows, dtype=self.dtype)
 
         scales = (
             empty(plan.n_scales),
-            np.zeros(plan.n_scales * rows),
+            lines.zeros(plan.n_scales * rows),
             empty(plan.n_scales),
             empty(plan.n_scales),
         )
@@ -102,8 +103,8 @@ class Bench:
                 return found
         except queue.Empty:
             pass
-        edges = np.zeros((n_lanes, n_weights), dtype=self.dtype)
-        return edges, np.zeros((n_lanes, self.plan.n_leaf_out))
+        edges = lines.zeros((n_lanes, n_weights), dtype=self.dtype)
+        return edges, lines.zeros((n_lanes, self.plan.n_leaf_out))
 
     def give_accumulators(self, accumulators: tuple[np.ndarray, np.ndarray]) -> None:
         """Give a pair back, which the caller has cleared."""
