@@ -145,8 +145,8 @@ def take_part(
         are only scored.
     step : tuple or None
         Whether there is one; the batch, see ``begin_step``; edge sums and leaf sums, and how far
-        their lanes lie apart; scratch of this thread, see ``step_scope``, room for the derivatives
-        of a scope, and a ``Stepping``. None where there never is one.
+        their lanes lie apart; scratch of this thread, see ``step_scope``; and a ``Stepping``. None
+        where there never is one.
     shared : tuple
         ``Sharing.space``, common to all.
     own : tuple
@@ -236,7 +236,7 @@ def take_part(
         if learning is not None:
             follows = one * FLOWS
             if step is not None:
-                taken, batch, _, _, _, _, stepping = step
+                taken, batch, _, _, _, stepping = step
                 if taken:
                     can = begin_step(batch, LOST_SHARE, one, stepping) == LEARNT
                     follows = one * (STEP if can else NOTHING)
@@ -437,17 +437,17 @@ def _go_down(s, half, model, data, row, learning, steps, step, shared, own):
     if half != 0:
         edges, leaf_out = more_edges, more_leaf_out
     if step is not None:
-        _, _, all_edges, _, _, room, stepping = step
+        _, _, _, _, own_step, stepping = step
         if steps and halved and half == 0:
-            tell_below(s, all_edges[0], stepping)
+            tell_below(s, own_step, stepping)
         side_by_side = scopes[s, RUN_END] - scopes[s, RUN] == 1
         if steps and not halved and side_by_side:
             # What is read again at once need not go through memory.
-            edges = offset(room, -runs[scopes[s, RUN], 0])
+            edges = offset(own_step[3], -runs[scopes[s, RUN], 0])
     _flows_down(s, half, model, data, row, edges, leaf_out, shared, own)
     if step is not None:
         if steps and not halved:
-            _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, _, stepping = step
+            _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, stepping = step
             if not step_scope(
                 s, steps, none, none + 1, (edges, none + 1, stride), (all_edges, none + 1, stride),
                 (all_leaves, none + 1, leaf_stride), own_step, stepping,
@@ -502,7 +502,7 @@ def _join_halves(done, tasks_done, patient, last, learning, steps, step, shared)
         if not _is_done(down, s, patient, scopes, places):
             break
         if step is not None and steps:
-            _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, _, stepping = step
+            _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, stepping = step
             both = all_edges, two, stride
             if not step_scope(
                 s, not steps, half, two, both, both, (all_leaves, two, leaf_stride), own_step,

@@ -144,7 +144,7 @@ class Crew:
         for job, space in zip(self._jobs, spaces, strict=True):
             batches = None
             if run is not None:
-                batches = *shared_batches, run.told, *run.own_space(), tuple(run.arrays)
+                batches = *shared_batches, run.told, run.own_space(), tuple(run.arrays)
             call = partial(
                 learn_tiles,
                 bench.tables,

@@ -66,7 +66,8 @@ class Run:
         self, program: Program, plan: Plan, sharing: Sharing, packer: Packer, stepper: Stepper
     ) -> None:
         self.program, self._plan, self._packer = program, plan, packer
-        self._room = sharing.most_weights
+        merged = (group.height * group.width for group in plan.merged)
+        self._most_weights = max(sharing.most_weights, *merged, 1)
         self.model: Packed = packer.empty()
         kinds = []
         for leaf in plan.families:
@@ -103,12 +104,12 @@ class Run:
         #: Parameters that were read out last, which are those that lie here.
         self._known: Parameters | None = None
 
-    def own_space(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-        """For one thread: scratch, and room for the derivatives of a scope."""
+    def own_space(self) -> tuple[np.ndarray, ...]:
+        """Scratch for one thread: see ``step_scope``."""
         most_states, most_units, _ = self._packer.layout.widest
         sizes = most_states + 1, most_states * most_units, most_states
-        scratch = lines.zeros(sizes[0]), lines.zeros(sizes[1]), lines.zeros(sizes[2])
-        return scratch, lines.zeros(self._room, dtype=self._packer.dtype)
+        slopes, unread = (lines.zeros(self._most_weights, self._packer.dtype) for _ in range(2))
+        return *(lines.zeros(size) for size in sizes), slopes, unread
 
     def begin(
         self,

@@ -27,6 +27,7 @@ from .tables import (
     COUNTED,
     END_UNIT,
     FIRST_UNIT,
+    FIRST_WEIGHT,
     GROUP,
     GROUP_STATES,
     HEIGHT,
@@ -76,10 +77,10 @@ class ScopeSteps(NamedTuple):
         Vectors of the program, those above first.
     input_start, inputs : ndarray of int64
         Rows of ``TableLayout.inputs``.
-    merged_start, merged : ndarray of int64
-        Rows of ``TableLayout.places``.
     leaf : ndarray of int64
         The vector of every input.
+    merged_of : ndarray of int64
+        The row of ``TableLayout.places`` of every vector, or -1.
     """
 
     order: np.ndarray
@@ -89,9 +90,8 @@ class ScopeSteps(NamedTuple):
     vectors: np.ndarray
     input_start: np.ndarray
     inputs: np.ndarray
-    merged_start: np.ndarray
-    merged: np.ndarray
     leaf: np.ndarray
+    merged_of: np.ndarray
 
 
 class Stepping(NamedTuple):
@@ -138,12 +138,12 @@ class Stepping(NamedTuple):
 def bare_stepping(arrays):
     """A ``Stepping`` of bare pointers: arrays take their time to be handed on."""
     (
-        circuit, (a, b, c, d, e, f, g, h, i, j), layout, kinds, rows_more, leaves_more, weights,
+        circuit, (a, b, c, d, e, f, g, h, i), layout, kinds, rows_more, leaves_more, weights,
         chances, (packed, table, log2_scale, by_state, values), sums, reach, messages, says,
     ) = arrays  # fmt: skip
     of_scopes = (
         pointer(a), pointer(b), pointer(c), pointer(d), pointer(e), pointer(f), pointer(g),
-        pointer(h), pointer(i), pointer(j),
+        pointer(h), pointer(i),
     )  # fmt: skip
     kernels_read = (
         pointer(packed), pointer(table), pointer(log2_scale), pointer(by_state), pointer(values)
@@ -182,7 +182,9 @@ def list_steps(
         for v in np.flatnonzero(program.op == INPUT).tolist()
     }
     leaf = [leaf_at[finite[f], first] for first, _, _, f in layout.inputs.tolist()]
-    merged = [v for group in plan.merged for v in group.sums]
+    merged_of = np.full(program.n_vectors, -1)
+    for p, v in enumerate(v for group in plan.merged for v in group.sums):
+        merged_of[v] = p
     inner = np.arange(program.n_vectors)[::-1]
     others = [(host, s) for s, host in enumerate(hosts) if host != s]
     own = [s for s, host in enumerate(hosts) if host == s]
@@ -191,8 +193,8 @@ def list_steps(
         *_grouped(others[::-1], n_scopes),
         *_grouped(list(zip(scope_of[inner].tolist(), inner.tolist())), n_scopes),
         *_grouped([(scope_of[v], i) for i, v in enumerate(leaf)], n_scopes),
-        *_grouped([(scope_of[v], p) for p, v in enumerate(merged)], n_scopes),
         np.array(leaf, dtype=np.int64),
+        merged_of,
     )
 
 
@@ -201,6 +203,13 @@ def _grouped(pairs: list[tuple[int, int]], n: int) -> tuple[np.ndarray, np.ndarr
     first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     ends = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=n))])
     return ends.astype(np.int64), np.ascontiguousarray(second[np.argsort(first, kind="stable")])
+
+
+@kernel
+def bare_scratch(arrays):
+    """What ``step_scope`` writes over, as bare pointers."""
+    ratios, used, tops, slopes, unread = arrays
+    return pointer(ratios), pointer(used), pointer(tops), pointer(slopes), pointer(unread)
 
 
 @kernel
@@ -235,11 +244,15 @@ def begin_step(batch, lost_share, n_lanes, stepping):
 
 
 @kernel
-def tell_below(s, edges, stepping):
+def tell_below(s, own, stepping):
     """Tell what is below a scope how likely it is by the weights as they are."""
     never_inline()
     one = np.int64(1)  # a literal would be compiled for
-    _visit_vectors(s, one > 0, one < 0, one - 1, one, (edges, one, one), stepping)
+    nothing = own[3], one, one
+    leaf_out = own[0], one, one
+    _visit_vectors(
+        s, one > 0, one < 0, one - 1, one, nothing, leaf_out, own, stepping
+    )  # fmt: skip
 
 
 @kernel
@@ -257,7 +270,9 @@ def step_scope(s, tells, part, n_parts, own_edges, edges, leaf_out, own, steppin
         Derivatives by the weights of the scope itself, by other weights, and leaf sums: a pointer,
         how many lanes there are, and how far these lie apart. They are cleared.
     own : tuple of pointer
-        Scratch of this thread: see ``unpack_tables`` and ``pack_tables``.
+        Scratch of this thread: two as ``unpack_tables`` needs them and one for ``pack_tables``,
+        then derivatives by the weights of a merged sum, and what kernels would read of these if
+        they did.
     stepping : Stepping
     """
     never_inline()
@@ -265,20 +280,22 @@ def step_scope(s, tells, part, n_parts, own_edges, edges, leaf_out, own, steppin
     one = np.int64(1)  # a literal would be compiled for
     finite = True
     if part == 0:
-        finite = _collect(s, edges, leaf_out, own, stepping)
-    finite &= _visit_vectors(s, tells, one > 0, part, n_parts, own_edges, stepping)
+        finite = _collect(s, leaf_out, stepping)
+    finite &= _visit_vectors(s, tells, one > 0, part, n_parts, own_edges, leaf_out, own, stepping)
     if part == 0:
         _step_tables(s, own, stepping)
     for i in range(load(start, s) + part, load(start, s + 1), n_parts):
         t = load(others, i)
-        finite &= _collect(t, edges, leaf_out, own, stepping)
-        finite &= _visit_vectors(t, one > 0, one > 0, one - 1, one, edges, stepping)
+        finite &= _collect(t, leaf_out, stepping)
+        finite &= _visit_vectors(
+            t, one > 0, one > 0, one - 1, one, edges, leaf_out, own, stepping
+        )  # fmt: skip
         _step_tables(t, own, stepping)
     return finite
 
 
 @kernel
-def _visit_vectors(s, tells, learns, part, n_parts, edges, stepping):
+def _visit_vectors(s, tells, learns, part, n_parts, edges, leaf_out, own, stepping):
     """Visit the vectors of a scope: see ``visit``."""
     never_inline()
     vectors, says = stepping.circuit, stepping.says
@@ -287,7 +304,8 @@ def _visit_vectors(s, tells, learns, part, n_parts, edges, stepping):
     scale, smallest = load(says, SCALE), load(says, SMALLEST)
     step = load(says, KEEP), load(says, LEARN), by_top_down, scale, smallest
     reached, sent, weights = stepping.reach, stepping.messages, stepping.weights
-    arrays = weights, weights, stepping.packed[0]
+    kernels_read, one, more = stepping.packed[0], np.int64(1), stepping.rows_more
+    _, _, _, slopes, unread = own
     tells = tells and by_top_down != 0
     first, mine = stepping.of_scopes[3], stepping.of_scopes[4]
     finite = True
@@ -295,25 +313,29 @@ def _visit_vectors(s, tells, learns, part, n_parts, edges, stepping):
         v = load(mine, i)
         if tells:
             hear(v, vectors, reached, sent)
-        if load(row_start, v) >= 0:
-            n, likely = load(units, v), offset(reached, load(starts, v))
-            begin, end = (
-                (0, n) if n_parts == 1 else (part * n // n_parts, (part + 1) * n // n_parts)
-            )
-            finite &= visit(
-                v, vectors, tells, learns, step, (*edges, stepping.rows_more), arrays, likely,
-                reached, sent, begin, end,
-            )  # fmt: skip
+        if load(row_start, v) < 0:
+            continue
+        n, likely = load(units, v), offset(reached, load(starts, v))
+        p, (sums, n_lanes, stride), packed = load(stepping.of_scopes[8], v), edges, kernels_read
+        if p >= 0 and learns:
+            w = sum_at(stepping.layout, p, FIRST_WEIGHT)
+            sums, n_lanes, packed = offset(slopes, -w), one, offset(unread, -w)
+            finite &= _unpack(p, leaf_out, sums, own, stepping)
+        evidence = sums, n_lanes, stride, more
+        begin, end = (0, n) if n_parts == 1 else (part * n // n_parts, (part + 1) * n // n_parts)
+        finite &= visit(
+            v, vectors, tells, learns, step, evidence, (weights, weights, packed), likely, reached,
+            sent, begin, end,
+        )  # fmt: skip
     return finite
 
 
 @kernel
-def _collect(s, edges, leaf_out, own, stepping):
-    """Add up the leaf sums of a scope, and turn what merged sums counted into what they say of
-    weights and leaves; whether all was finite."""
-    layout, scale, sums = stepping.layout, load(stepping.says, SCALE), stepping.sums
+def _collect(s, leaf_out, stepping):
+    """Add up the leaf sums of a scope; whether all was finite."""
+    layout, total = stepping.layout, 0.0
     lanes, n_lanes, stride = leaf_out
-    total = 0.0
+    scale, sums = load(stepping.says, SCALE), stepping.sums
     first, mine = stepping.of_scopes[5], stepping.of_scopes[6]
     for q in range(load(first, s), load(first, s + 1)):
         i = load(mine, q)
@@ -322,19 +344,23 @@ def _collect(s, edges, leaf_out, own, stepping):
         start = at + input_at(layout, i, FIRST_UNIT) * states
         stop = at + input_at(layout, i, END_UNIT) * states
         total += add_some(lanes, n_lanes, stride, None, scale, start, stop, sums)
-    first, mine = stepping.of_scopes[7], stepping.of_scopes[8]
+    return np.isfinite(total)
+
+
+@kernel
+def _unpack(p, leaf_out, slopes, own, stepping):
+    """Turn what a merged sum counted into what that says of its weights and leaves; whether all was
+    finite."""
+    layout, scale, sums = stepping.layout, load(stepping.says, SCALE), stepping.sums
+    lanes, n_lanes, stride = leaf_out
     _, _, _, by_state, values = stepping.packed
-    ratios, used, _ = own
-    for q in range(load(first, s), load(first, s + 1)):
-        p = load(mine, q)
-        g = sum_at(layout, p, GROUP)
-        size = group_at(layout, g, HEIGHT) * (group_at(layout, g, GROUP_STATES) + 1)
-        start = group_at(layout, g, COUNTED) + sum_at(layout, p, PLACE) * size
-        total += add_some(lanes, n_lanes, stride, None, scale, start, start + size, sums)
-        unpack_sums(
-            p, p + 1, layout, stepping.weights, by_state, values, sums, scale, edges[0], ratios,
-            used,
-        )  # fmt: skip
+    g = sum_at(layout, p, GROUP)
+    size = group_at(layout, g, HEIGHT) * (group_at(layout, g, GROUP_STATES) + 1)
+    start = group_at(layout, g, COUNTED) + sum_at(layout, p, PLACE) * size
+    total = add_some(lanes, n_lanes, stride, None, scale, start, start + size, sums)
+    unpack_sums(
+        p, p + 1, layout, stepping.weights, by_state, values, sums, scale, slopes, own[0], own[1]
+    )  # fmt: skip
     return np.isfinite(total)
 
 
@@ -348,10 +374,11 @@ def _step_tables(s, own, stepping):
         i = load(mine, q)
         _mix_input(i, stepping)
         pack_inputs(i, i + 1, layout, chances, by_state, own[2], table, log2_scale)
-    first, mine = stepping.of_scopes[7], stepping.of_scopes[8]
+    first, mine = stepping.of_scopes[3], stepping.of_scopes[4]
     for q in range(load(first, s), load(first, s + 1)):
-        p = load(mine, q)
-        pack_sums(p, p + 1, layout, stepping.weights, by_state, values, table, log2_scale)
+        p = load(stepping.of_scopes[8], load(mine, q))
+        if p >= 0:
+            pack_sums(p, p + 1, layout, stepping.weights, by_state, values, table, log2_scale)
 
 
 @kernel
@@ -363,7 +390,7 @@ def _mix_input(i, stepping):
     by_top_down = load(says, BY_TOP_DOWN) != 0
     f, begin = input_at(layout, i, ROW), input_at(layout, i, FIRST_UNIT)
     states, kind = family_at(layout, f, STATES), load(stepping.kinds, f)
-    starts, leaf = stepping.circuit[3], load(stepping.of_scopes[9], i)
+    starts, leaf = stepping.circuit[3], load(stepping.of_scopes[7], i)
     likely = offset(stepping.reach, load(starts, leaf))
     for u in range(begin, input_at(layout, i, END_UNIT)):
         at = family_at(layout, f, OUT) + u * states

@@ -21,7 +21,7 @@ from .simd import (
     restore_rounding,
     store,
 )
-from .steps import LEARNT, NO_WEIGHT, bare_stepping, begin_step, take_step
+from .steps import LEARNT, NO_WEIGHT, bare_scratch, bare_stepping, begin_step, take_step
 
 
 @kernel
@@ -294,29 +294,27 @@ def _step_of(is_taken, done, mine, of_rows, unit, edges, leaf_out, batches):
     """Of the batch that comes next, for ``take_part``; None where there never is one."""
     if batches is None:
         return None
-    _, _, _, _, row_sums, steps, results, _, (ratios, used, tops), room, arrays = batches
+    _, _, _, _, row_sums, steps, results, _, own, arrays = batches
     batch = (*of_rows, row_sums), mine[CELL_ROWS], unit, steps[done], results[done]
     all_edges = pointer(edges), edges.shape[1]
     all_leaves = pointer(leaf_out), leaf_out.shape[1]
-    own = pointer(ratios), pointer(used), pointer(tops)
-    return is_taken, batch, all_edges, all_leaves, own, pointer(room), bare_stepping(arrays)
+    return is_taken, batch, all_edges, all_leaves, bare_scratch(own), bare_stepping(arrays)
 
 
 @kernel
 def _begin_step(step, n_lanes, batches):
     """Begin the step of all scopes; what came of that."""
     batches[7][:] = 0
-    _, batch, _, _, _, _, stepping = step
+    _, batch, _, _, _, stepping = step
     return begin_step(batch, LOST_SHARE, n_lanes, stepping)
 
 
 @kernel
 def _take_step(leads, n_threads, turns, edges, leaf_out, shared, batches):
     """Take it, with others or alone."""
-    _, _, _, _, _, _, _, told, (ratios, used, tops), _, arrays = batches
-    own = pointer(ratios), pointer(used), pointer(tops)
+    _, _, _, _, _, _, _, told, own, arrays = batches
     return take_step(
-        leads, n_threads, turns, shared[1][0], pointer(told), edges, leaf_out, own,
+        leads, n_threads, turns, shared[1][0], pointer(told), edges, leaf_out, bare_scratch(own),
         bare_stepping(arrays),
     )  # fmt: skip
 
