@@ -54,10 +54,10 @@ class SolverState:
         name = type(solver).__name__
         return self if name == self.owner else replace(self, arrays={}, owner=name)
 
-    def advanced(self, arrays: dict[str, np.ndarray] | None = None) -> SolverState:
-        """After one more update."""
+    def advanced(self, arrays: dict[str, np.ndarray] | None = None, by: int = 1) -> SolverState:
+        """After one more update, or several."""
         new = object.__new__(type(self))  # copy() takes ten times as long
-        vars(new).update(vars(self), step=self.step + 1, arrays={} if arrays is None else arrays)
+        vars(new).update(vars(self), step=self.step + by, arrays={} if arrays is None else arrays)
         return new
 
 

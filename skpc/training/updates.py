@@ -80,19 +80,21 @@ class Updates:
         """Learn the first of some batches; how many, state and parameters after them, and the sums
         of their log-likelihoods and weights."""
         solver = self._solver
-        states, mixings = [state], []
+        mixings = []
         if isinstance(solver, StepSolver):
+            at = state.advanced(by=0)
             for _ in batches:
-                mixing = solver.mixing(solver.next_step(states[-1]))
+                mixing = solver.mixing(solver.next_step(at))
                 if mixing is None:
                     break
                 mixings.append(mixing)
-                states.append(states[-1].advanced())
+                at.step += 1
         if len(mixings) < len(batches):
             return 1, *self.learn_shown(state, parameters, parameters, *batches[0])
         learnt = self._backend.learn(parameters, batches, mixings, self._smoothing)
         n, log_likelihood, weight, new, statistics = learnt
-        state = states[n]
+        if n:
+            state = state.advanced(by=n)
         if statistics is not None:
             log_likelihood += statistics.log_likelihood
             weight += statistics.weight

@@ -245,7 +245,7 @@ def test_one_batch_is_held_at_a_time_where_more_are_of_no_use():
     parameters = reference.make("tree")
     backend = NumbaBackend(parameters.program, np.float64, 1)
     state = SolverState(horizon=10)
-    assert Updates(backend, Anemone(), None).most_batches(state, 100) == 16
+    assert Updates(backend, Anemone(), None).most_batches(state, 100) == 64
     assert Updates(backend, Anemone(momentum=0.9), None).most_batches(state, 100) == 1
     assert Updates(backend, Anemone(), None).most_batches(state, 1 << 20) == 1
     others = NumbaBackend(reference.make("mixed_families").program, np.float64, 1)

@@ -205,14 +205,15 @@ class Crew:
         for i, (layout, (X, weight)) in enumerate(zip(layouts, batches, strict=True)):
             job, lanes = self._batch_jobs[i], (0, layout.n_lanes)
             like = written.setdefault((X.dtype, X.shape), i)
+            address = X.__array_interface__["data"][0]  # a third of the time of ctypes
             if like == i:
-                cells = READ.index(X.dtype), X.ctypes.data, *X.shape
+                cells = READ.index(X.dtype), address, *X.shape
                 addresses, size = run.model.addresses, (layout.n_padded, self._tile_panels)
                 expected = 1, self._turns(layout)
                 write_job(job, False, LEADS, *size, lanes, addresses, layout.ends, cells, *expected)
             else:
                 job[:] = self._batch_jobs[like]
-                job[AT_CELLS] = X.ctypes.data
+                job[AT_CELLS] = address
             self._weights_at[i] = 0 if weight is None else weight.ctypes.data
         job = self._jobs[0]
         job[N_BATCHES], job[N_HELPERS] = len(batches), n_helpers

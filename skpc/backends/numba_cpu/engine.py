@@ -28,7 +28,7 @@ from .learning import Learner, Passed
 from .packing import Packed, Packer
 from .plan import make_plan
 from .rows import empty_data, encode_rows
-from .run import MOST_BATCHES
+from .run import FEW_BATCHES, MOST_BATCHES, MOST_WORK
 from .scopes import Scoped
 from .sharing import Sharing, may_share
 from .simd import PANEL
@@ -150,7 +150,10 @@ class NumbaBackend(Backend):
         self._foreseen = parameters, self._stepper.top_down(parameters)
 
     def most_batches(self, n_rows: int) -> int:
-        return MOST_BATCHES if self._learner.may_run(n_rows) else 1
+        if not self._learner.may_run(n_rows):
+            return 1
+        size = n_rows * (self.program.n_weights + self.program.n_variables)
+        return int(np.clip(MOST_WORK // max(1, size), FEW_BATCHES, MOST_BATCHES))
 
     def learn(
         self,

@@ -28,8 +28,9 @@ from .steps import (
     list_steps,
 )
 
-#: Batches that one call learns at most.
-MOST_BATCHES = 16
+#: Batches that one call learns at most, and, where they are large, beyond so many rows times
+#: weights and columns: they are held meanwhile, and an interrupt waits for the call.
+MOST_BATCHES, FEW_BATCHES, MOST_WORK = 64, 16, 1 << 33
 
 
 def is_simple(program: Program) -> bool:
@@ -79,6 +80,9 @@ class Run:
         self._smoothed: list[Statistics | None] = []
         model = self.model
         reach, messages = stepper.new_scratch()
+        #: Weights that lie here, those that the next batches lead to, and where both are.
+        self._weights = self._new = np.zeros(0)
+        self.weights_at = np.zeros(2, dtype=np.int64)
         of_scopes = list_steps(program, plan, packer.layout, sharing.scopes, sharing.scope_of)
         says = np.zeros(N_SAID)
         says[SMALLEST], says[N_ACTIVE] = base.SMALLEST, len(of_scopes.order)
@@ -89,7 +93,8 @@ class Run:
             np.array(kinds, dtype=np.int64),
             lines.zeros(program.n_rows),
             lines.zeros(n_leaf_out),
-            lines.zeros(program.n_weights),
+            self.weights_at,
+            None,
             lines.zeros(n_leaf_out),
             (*model.arrays[:3], model.by_state, model.values),
             lines.zeros(n_leaf_out),
@@ -130,16 +135,21 @@ class Run:
             self._smoothed = [smoothing]
         for step, mixing in zip(self.steps, mixings):
             step[:] = 1.0 - mixing.step, mixing.step, mixing.by_top_down
+        # The first batch writes to a new array, where the others go on: so nothing is copied, and
+        # what was handed out stays.
+        self._new = lines.empty(self.program.n_weights)
+        self.weights_at[:] = self._weights.ctypes.data, self._new.ctypes.data
 
     def read(self) -> Parameters:
-        """The parameters that the batches led to."""
+        """The parameters that the batches led to, one at least."""
         leaves = []
         for leaf in self._plan.families:
             table = self.arrays.chances[self._part(leaf)].reshape(-1, leaf.n_terms)
             means = self.program.families[leaf.family].mean_from_probabilities(table)
             leaves.append((leaf.family, np.array(means)))
         found = [means for _, means in sorted(leaves, key=lambda pair: pair[0])]
-        self._known = Parameters(self.program, self.arrays.weights.copy(), found)
+        self._weights = self._new
+        self._known = Parameters(self.program, self._weights, found)
         return self._known
 
     def forget(self) -> None:
@@ -151,7 +161,7 @@ class Run:
         model = self.model
         model.parameters, model.is_filled = parameters, False
         self._packer.fill(model)
-        self.arrays.weights[:] = parameters.weights
+        self._weights = np.ascontiguousarray(parameters.weights, dtype=np.float64)
         self.arrays.chances[:] = model.chances
 
     def _smooth_tables(self, smoothing: Statistics | None) -> None:

@@ -22,7 +22,7 @@ from .columns import ABOVE, POSITION, WORK
 from .descent import bare_circuit, hear, visit
 from .kernel_cache import kernel
 from .plan import Plan
-from .simd import load, never_inline, offset, pointer, store
+from .simd import load, never_inline, offset, pointer, pointer_at, store
 from .tables import (
     COUNTED,
     END_UNIT,
@@ -60,6 +60,9 @@ JOINED, TEAM, FINISHED, NOT_FINITE, STEPPED = range(0, 80, 16)
 # What the leading thread tells the others of a step; below which total a row counts as without
 # mass, and how many scopes have instructions, which never change.
 KEEP, LEARN, BY_TOP_DOWN, SCALE, N_LANES, SMALLEST, N_ACTIVE, N_SAID = range(8)
+
+# Where weights lie.
+OLD, NEW = range(2)
 
 
 class ScopeSteps(NamedTuple):
@@ -109,8 +112,9 @@ class Stepping(NamedTuple):
         How members are tables.
     rows_more, leaves_more
         Smoothing: for every weight of a row, and for every state of a unit.
-    weights, chances
-        Parameters: weights, and probabilities by state.
+    weights, new, chances
+        Parameters: weights as they were and as they will be, which may lie in the same place, and
+        probabilities by state. Of the former two the arrays are one of two addresses.
     packed : tuple
         What kernels read: weights, tables, their scales; then by_state and values as in
         ``pack_tables``.
@@ -126,6 +130,7 @@ class Stepping(NamedTuple):
     rows_more: Any
     leaves_more: Any
     weights: Any
+    new: Any
     chances: Any
     packed: Any
     sums: Any
@@ -138,8 +143,8 @@ class Stepping(NamedTuple):
 def bare_stepping(arrays):
     """A ``Stepping`` of bare pointers: arrays take their time to be handed on."""
     (
-        circuit, (a, b, c, d, e, f, g, h, i), layout, kinds, rows_more, leaves_more, weights,
-        chances, (packed, table, log2_scale, by_state, values), sums, reach, messages, says,
+        circuit, (a, b, c, d, e, f, g, h, i), layout, kinds, rows_more, leaves_more, at,
+        _, chances, (packed, table, log2_scale, by_state, values), sums, reach, messages, says,
     ) = arrays  # fmt: skip
     of_scopes = (
         pointer(a), pointer(b), pointer(c), pointer(d), pointer(e), pointer(f), pointer(g),
@@ -150,7 +155,8 @@ def bare_stepping(arrays):
     )  # fmt: skip
     return Stepping(
         bare_circuit(circuit), of_scopes, bare_layout(layout), pointer(kinds), pointer(rows_more),
-        pointer(leaves_more), pointer(weights), pointer(chances), kernels_read, pointer(sums),
+        pointer(leaves_more), pointer_at(pointer(chances), at[OLD]),
+        pointer_at(pointer(chances), at[NEW]), pointer(chances), kernels_read, pointer(sums),
         pointer(reach), pointer(messages), pointer(says),
     )  # fmt: skip
 
@@ -303,7 +309,7 @@ def _visit_vectors(s, tells, learns, part, n_parts, edges, leaf_out, own, steppi
     by_top_down = np.int64(load(says, BY_TOP_DOWN))
     scale, smallest = load(says, SCALE), load(says, SMALLEST)
     step = load(says, KEEP), load(says, LEARN), by_top_down, scale, smallest
-    reached, sent, weights = stepping.reach, stepping.messages, stepping.weights
+    reached, sent = stepping.reach, stepping.messages
     kernels_read, one, more = stepping.packed[0], np.int64(1), stepping.rows_more
     _, _, _, slopes, unread = own
     tells = tells and by_top_down != 0
@@ -324,8 +330,8 @@ def _visit_vectors(s, tells, learns, part, n_parts, edges, leaf_out, own, steppi
         evidence = sums, n_lanes, stride, more
         begin, end = (0, n) if n_parts == 1 else (part * n // n_parts, (part + 1) * n // n_parts)
         finite &= visit(
-            v, vectors, tells, learns, step, evidence, (weights, weights, packed), likely, reached,
-            sent, begin, end,
+            v, vectors, tells, learns, step, evidence, (stepping.weights, stepping.new, packed),
+            likely, reached, sent, begin, end,
         )  # fmt: skip
     return finite
 
@@ -378,7 +384,7 @@ def _step_tables(s, own, stepping):
     for q in range(load(first, s), load(first, s + 1)):
         p = load(stepping.of_scopes[8], load(mine, q))
         if p >= 0:
-            pack_sums(p, p + 1, layout, stepping.weights, by_state, values, table, log2_scale)
+            pack_sums(p, p + 1, layout, stepping.new, by_state, values, table, log2_scale)
 
 
 @kernel

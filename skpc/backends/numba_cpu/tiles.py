@@ -21,7 +21,16 @@ from .simd import (
     restore_rounding,
     store,
 )
-from .steps import LEARNT, NO_WEIGHT, bare_scratch, bare_stepping, begin_step, take_step
+from .steps import (
+    LEARNT,
+    NEW,
+    NO_WEIGHT,
+    OLD,
+    bare_scratch,
+    bare_stepping,
+    begin_step,
+    take_step,
+)
 
 
 @kernel
@@ -279,6 +288,9 @@ def learn_tiles(
                             )  # fmt: skip
                             _end_calls(n_helpers, batches)
                     if came == LEARNT:
+                        # Further ones change them in place.
+                        weights_at = batches[9][6]
+                        weights_at[OLD] = weights_at[NEW]
                         done += 1
                         if done < job[N_BATCHES]:
                             continue
