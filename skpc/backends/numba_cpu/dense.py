@@ -7,6 +7,8 @@ a sum in one fixed order down a lane, so a row's bits do not depend on its neigh
 
 from __future__ import annotations
 
+import numpy as np
+
 from .kernel_cache import kernel
 from .simd import (
     LANES,
@@ -24,8 +26,11 @@ from .simd import (
     vstore,
     vsum,
 )
+from .transposing import TURNED, room_to_turn, write_rows
 
 STORE, ADD, TIMES = 0, 1, 2
+#: Rows of a result that must read what is turned, or turning costs more than it saves.
+LEAST_ROWS = 8
 
 
 @kernel
@@ -134,13 +139,85 @@ def add_outer_products(
     result,
     r,
 ):
-    """result[m, n] += Σ over the tile's rows of left[m] · right[n]; row-major at ``r``."""
+    """result[m, n] += Σ over the tile's rows of left[m] · right[n]; row-major at ``r``.
+
+    The right one's panels are turned, block by block, so that a vector has PANEL columns of one
+    row: then sums need not be added up over lanes. Where that would cost more, they are.
+    """
+    never_inline()
+    whole = cols - cols % PANEL if rows >= LEAST_ROWS else 0
+    if whole > 0:
+        turned, none, row = room_to_turn(right), None, np.int64(0)
+        for n in range(0, whole, PANEL):
+            for first in range(0, n_panels, TURNED):
+                count = min(TURNED, n_panels - first)
+                for i in range(0, count * PANEL, LANES):
+                    b = q + (first + i // PANEL) * q_step + n * PANEL + i % PANEL
+                    write_rows(right, b, none, row + i, turned, row, PANEL)
+                    b += LANES * PANEL
+                    write_rows(right, b, none, row + i, turned, row + LANES, PANEL)
+                _add_turned(
+                    left, p + first * p_step, p_step, turned, rows, count, result, r + n, cols
+                )
+    if whole < cols:
+        _add_over_lanes(
+            left, p, p_step, right, q, q_step, rows, whole, cols, n_panels, result, r
+        )  # fmt: skip
+
+
+@kernel
+def _add_turned(left, p, p_step, turned, rows, n_panels, result, r, step):
+    """result[m, n] += Σ_t left[m, t] · turned[t, n] for PANEL columns n."""
+    zero = vfill(left, 0)
+    fours = rows - rows % 4
+    for m in range(0, fours, 4):
+        c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = zero
+        a, k = p + m * PANEL, 0
+        for _ in range(n_panels):
+            for t in range(a, a + PANEL):
+                x, y = vload(turned, k), vload(turned, k + LANES)
+                z = vbroadcast(left, t)
+                c00 = vfma(z, x, c00)
+                c01 = vfma(z, y, c01)
+                z = vbroadcast(left, t + PANEL)
+                c10 = vfma(z, x, c10)
+                c11 = vfma(z, y, c11)
+                z = vbroadcast(left, t + 2 * PANEL)
+                c20 = vfma(z, x, c20)
+                c21 = vfma(z, y, c21)
+                z = vbroadcast(left, t + 3 * PANEL)
+                c30 = vfma(z, x, c30)
+                c31 = vfma(z, y, c31)
+                k += PANEL
+            a += p_step
+        i = r + m * step
+        _put(ADD, result, i, result, i, c00, c01)
+        _put(ADD, result, i, result, i + step, c10, c11)
+        _put(ADD, result, i, result, i + 2 * step, c20, c21)
+        _put(ADD, result, i, result, i + 3 * step, c30, c31)
+    for m in range(fours, rows):
+        c00 = c01 = zero
+        a, k = p + m * PANEL, 0
+        for _ in range(n_panels):
+            for t in range(a, a + PANEL):
+                z = vbroadcast(left, t)
+                c00 = vfma(z, vload(turned, k), c00)
+                c01 = vfma(z, vload(turned, k + LANES), c01)
+                k += PANEL
+            a += p_step
+        i = r + m * step
+        _put(ADD, result, i, result, i, c00, c01)
+
+
+@kernel
+def _add_over_lanes(left, p, p_step, right, q, q_step, rows, first, cols, n_panels, result, r):
+    """The same for columns from ``first``, where lanes are rows."""
     never_inline()
     zero = vfill(left, 0)
     twos = rows - rows % 2
-    fours = cols - cols % 4
+    fours = cols - (cols - first) % 4
     for m in range(0, twos, 2):
-        for n in range(0, fours, 4):
+        for n in range(first, fours, 4):
             c00 = c01 = c02 = c03 = c10 = c11 = c12 = c13 = zero
             a = p + m * PANEL
             b = q + n * PANEL
@@ -170,7 +247,7 @@ def add_outer_products(
                 x = _dot(left, p + i * PANEL, p_step, right, q + n * PANEL, q_step, n_panels)
                 _add(result, r + i * cols + n, x)
     for m in range(twos, rows):
-        for n in range(cols):
+        for n in range(first, cols):
             x = _dot(left, p + m * PANEL, p_step, right, q + n * PANEL, q_step, n_panels)
             _add(result, r + m * cols + n, x)
 
