@@ -134,7 +134,7 @@ def _divide_returns(step, n_panels, flow, scratch, scattered):
 
 
 @kernel
-def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels):
+def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels, ahead):
     """Add to ``flow`` the derivative that the sums above pass down, and their edge flows."""
     never_inline()
     instructions, args, pulls = tables
@@ -193,6 +193,7 @@ def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_
             n_panels,
             edges,
             arg[WEIGHTS],
+            ahead,
         )
         matrix_times_panels(
             weights,
@@ -232,12 +233,14 @@ def backward_tile(
     edges,
     leaf_out,
     scattered,
+    ahead,
 ):
     """Flows of the vectors from ``last`` back to ``first``; edge and leaf flows are added up.
 
     A sum's values, if it is kept, are overwritten by its derivative ∂ log p / ∂ value: flow /
     value. Edge flows are stored without the factor θ, which is common to all rows. ``scattered``
-    is where gathers send theirs: see ``gather.py``; None if there are none.
+    is where gathers send theirs: see ``gather.py``; None if there are none. ``ahead`` are weights
+    that will be read next: see ``add_outer_products``.
     """
     never_inline()
     instructions, args, pulls = tables
@@ -281,6 +284,7 @@ def backward_tile(
                     n_panels,
                     edges,
                     arg[WEIGHTS],
+                    ahead,
                 )
                 if is_sum:
                     matrix_times_panels(
@@ -327,7 +331,10 @@ def backward_tile(
             if n_pulls > 0:
                 for i in range(0, size, LANES):
                     vstore(flow, i, zero)
-                _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels)
+                _pull(
+                    step, tables, weights, values, factors, scratch, flow, edges, rows, n_panels,
+                    ahead,
+                )  # fmt: skip
             sent, at = slots, slot
             if scattered is not None:
                 if offered >= 0:

@@ -436,15 +436,18 @@ def _go_down(s, half, model, data, row, learning, steps, step, shared, own):
     halved, none = places[s, CUT] != places[s, PANELS], np.int64(0)
     if half != 0:
         edges, leaf_out = more_edges, more_leaf_out
+    ahead = pointer_at(pointer(own[4][1]), none)  # nothing
     if step is not None:
         _, _, _, _, own_step, stepping = step
+        if steps:
+            ahead = stepping.weights
         if steps and halved and half == 0:
             tell_below(s, own_step, stepping)
         side_by_side = scopes[s, RUN_END] - scopes[s, RUN] == 1
         if steps and not halved and side_by_side:
             # What is read again at once need not go through memory.
             edges = offset(own_step[3], -runs[scopes[s, RUN], 0])
-    _flows_down(s, half, model, data, row, edges, leaf_out, shared, own)
+    _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead)
     if step is not None:
         if steps and not halved:
             _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, stepping = step
@@ -457,7 +460,7 @@ def _go_down(s, half, model, data, row, learning, steps, step, shared, own):
 
 
 @kernel
-def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own):
+def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead):
     never_inline()
     tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, offers, _ = shared
     _, (values, factors) = chunk_buffers(buffers)
@@ -479,7 +482,7 @@ def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own):
         tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels,
         offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start),
         offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]),
-        pointer(own[0]), slots, edges, leaf_out, sent_below(shared, s, start, half),
+        pointer(own[0]), slots, edges, leaf_out, sent_below(shared, s, start, half), ahead,
     )  # fmt: skip
 
 

@@ -438,14 +438,16 @@ def _edge_flows(
     if weighted:
         scale_rows(slope, d, roots, first_row, u, 0, height, n_panels, d_step, height * PANEL)
         add_outer_products(u, 0, height * PANEL, x, 0, cols * PANEL, height, cols, n_panels,
-                           edges, w)  # fmt: skip
+                           edges, w, None)  # fmt: skip
     else:
-        add_outer_products(slope, d, d_step, x, 0, cols * PANEL, height, cols, n_panels, edges, w)
+        add_outer_products(
+            slope, d, d_step, x, 0, cols * PANEL, height, cols, n_panels, edges, w, None
+        )  # fmt: skip
     if with_squares:
         _times(slope, d, d_step, slope, d, d_step, u, 0, height * PANEL, height, n_panels)
         _times(x, 0, cols * PANEL, x, 0, cols * PANEL, z, 0, cols * PANEL, cols, n_panels)
         add_outer_products(u, 0, height * PANEL, z, 0, cols * PANEL, height, cols, n_panels,
-                           squares, w)  # fmt: skip
+                           squares, w, None)  # fmt: skip
 
 
 @kernel
@@ -696,9 +698,9 @@ def _second_derivatives(
     """Add e x + d y to the edges, and t = Wᵀe."""
     never_inline()
     width = cols * PANEL
-    add_outer_products(change, e, step, x, 0, width, height, cols, n_panels, second, w)
+    add_outer_products(change, e, step, x, 0, width, height, cols, n_panels, second, w, None)
     if with_change:
-        add_outer_products(slope, d, step, y, 0, width, height, cols, n_panels, second, w)
+        add_outer_products(slope, d, step, y, 0, width, height, cols, n_panels, second, w, None)
     matrix_times_panels(
         weights, w, 1, cols, change, e, step, t, 0, width, cols, height, n_panels, STORE, x, 0, 0
     )

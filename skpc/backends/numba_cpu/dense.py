@@ -14,8 +14,10 @@ from .simd import (
     LANES,
     PANEL,
     add_four_sums,
+    is_there,
     load,
     never_inline,
+    prefetch,
     store,
     vadd,
     vbroadcast,
@@ -31,6 +33,8 @@ from .transposing import TURNED, room_to_turn, write_rows
 STORE, ADD, TIMES = 0, 1, 2
 #: Rows of a result that must read what is turned, or turning costs more than it saves.
 LEAST_ROWS = 8
+#: Numbers of a cache line: float64 are fetched ahead.
+LINE = 8
 
 
 @kernel
@@ -138,8 +142,11 @@ def add_outer_products(
     n_panels,
     result,
     r,
+    ahead,
 ):
     """result[m, n] += Σ over the tile's rows of left[m] · right[n]; row-major at ``r``.
+
+    Where ``ahead`` is there, what lies at the same places is fetched meanwhile.
 
     The right one's panels are turned, block by block, so that a vector has PANEL columns of one
     row: then sums need not be added up over lanes. Where that would cost more, they are.
@@ -156,9 +163,11 @@ def add_outer_products(
                     write_rows(right, b, none, row + i, turned, row, PANEL)
                     b += LANES * PANEL
                     write_rows(right, b, none, row + i, turned, row + LANES, PANEL)
+                near = first > 0 or not is_there(ahead)
                 _add_turned(
-                    left, p + first * p_step, p_step, turned, rows, count, result, r + n, cols
-                )
+                    left, p + first * p_step, p_step, turned, rows, count, result, r + n, cols,
+                    ahead, near,
+                )  # fmt: skip
     if whole < cols:
         _add_over_lanes(
             left, p, p_step, right, q, q_step, rows, whole, cols, n_panels, result, r
@@ -166,13 +175,17 @@ def add_outer_products(
 
 
 @kernel
-def _add_turned(left, p, p_step, turned, rows, n_panels, result, r, step):
+def _add_turned(left, p, p_step, turned, rows, n_panels, result, r, step, ahead, near):
     """result[m, n] += Σ_t left[m, t] · turned[t, n] for PANEL columns n."""
     zero = vfill(left, 0)
     fours = rows - rows % 4
     for m in range(0, fours, 4):
         c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = zero
         a, k = p + m * PANEL, 0
+        if not near:
+            for i in range(r + m * step, r + m * step + 4 * step, step):
+                for n in range(i, i + PANEL, LINE):
+                    prefetch(ahead, n)
         for _ in range(n_panels):
             for t in range(a, a + PANEL):
                 x, y = vload(turned, k), vload(turned, k + LANES)

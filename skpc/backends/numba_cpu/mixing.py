@@ -192,6 +192,7 @@ def kronecker_backward(
             n_panels,
             edges,
             block,
+            None,
         )
         matrix_times_panels(
             weights,

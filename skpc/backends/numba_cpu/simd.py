@@ -93,6 +93,33 @@ def offset(typingctx, source, n):
 
 
 @intrinsic
+def is_there(typingctx, source):
+    """Whether a pointer is not that of address 0; None is not there."""
+    if isinstance(source, types.NoneType):
+        return types.bool_(source), lambda context, builder, sig, args: cgutils.false_bit
+
+    def codegen(context, builder, sig, args):
+        return builder.icmp_unsigned("!=", builder.ptrtoint(args[0], _I64), ir.Constant(_I64, 0))
+
+    return types.bool_(source), codegen
+
+
+@intrinsic
+def prefetch(typingctx, source, index):
+    """Bring the line of a number near, into the second cache; nothing happens for None."""
+    nothing = isinstance(source, types.NoneType)
+
+    def codegen(context, builder, sig, args):
+        if not nothing:
+            place = builder.gep(args[0], [args[1]])
+            how = [ir.Constant(_I32, k) for k in (0, 2, 1)]
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), place, *how)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp), codegen
+
+
+@intrinsic
 def load(typingctx, source, index):
     """One number behind a pointer."""
 

@@ -34,7 +34,8 @@ def close_team(joined, team, n_threads, turns):
 def await_team(team, given_up):
     """How many threads the team has, for those that joined in time; 0 if it is given up."""
     while peek(team) == 0:
-        if peek(given_up) != 0:
+        # What says so may also be said later by a team that was closed meanwhile.
+        if peek(given_up) != 0 and peek(team) == 0:
             return 0
         pause()
     return peek(team)

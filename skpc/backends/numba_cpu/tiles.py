@@ -6,7 +6,14 @@ import numpy as np
 
 from .atomics import swap
 from .backward import backward_tile
-from .chunks import begin_chunk, came_of, chunk_panels, read_below, sent_below, take_part
+from .chunks import (
+    begin_chunk,
+    came_of,
+    chunk_panels,
+    read_below,
+    sent_below,
+    take_part,
+)
 from .columns import SLOT
 from .forward import LOST_SHARE, forward_tile, root_result
 from .handover import CALLED, STANDING, begin, end_call, leave, stand, wait_for
@@ -157,6 +164,7 @@ def learn_tiles(
     slots = pointer(slots)
     instructions = tables[0]
     none = np.int64(0)  # a literal would be compiled for
+    nothing = pointer_at(doubles, none)
     while True:
         if not wait_for(flag):
             if job[STAYS] == 0 or leave(flag):
@@ -269,7 +277,7 @@ def learn_tiles(
                             backward_tile(
                                 tables, none, instructions.shape[0], model, data, row, n_panels,
                                 values, factors, scratch, flow, slots, lane_edges, lane_leaves,
-                                sent_below(shared, none, none, none),
+                                sent_below(shared, none, none, none), nothing,
                             )  # fmt: skip
             restore_rounding(before)
             if batches is not None:
