@@ -241,6 +241,20 @@ def test_a_run_that_was_interrupted_while_it_began_knows_nothing(monkeypatch):
     assert found.log_likelihood == expected.log_likelihood
 
 
+def test_what_was_handed_out_stays_as_it_is():
+    parameters = reference.make("tree")
+    backend = NumbaBackend(parameters.program, np.float64, 1)
+    batches, steps = problem(parameters), [Mixing(0.5, True)] * len(SIZES)
+    seen = [parameters]
+    for _ in range(3):
+        seen.append(backend.learn(seen[-1], batches, steps, None).parameters)
+        assert backend.learn(seen[-1], batches[:1], steps[:1], None).n == 1
+    found = [bits(each) for each in seen]
+    assert len(set(found)) == len(found)
+    backend.learn(seen[1], batches, steps, None)
+    assert [bits(each) for each in seen] == found
+
+
 def test_one_batch_is_held_at_a_time_where_more_are_of_no_use():
     parameters = reference.make("tree")
     backend = NumbaBackend(parameters.program, np.float64, 1)
