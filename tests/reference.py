@@ -136,11 +136,24 @@ def wide():
     return Circuit(Sum(Product([low, Input(2, Bernoulli(), 7)])))
 
 
+def sums_of_columns():
+    """Sums of sums of a column, beside others straight above its leaves, read by two products."""
+    columns = []
+    for i in range(4):
+        deep = Sum(Sum(Input(i, Bernoulli(), 3), 4), 4)
+        columns.append((deep, Sum(Input(i, Bernoulli(), 3), 4)))
+    a, b = (
+        Sum([Product([left[k], right[k]]) for k in range(2)], 4)
+        for left, right in (columns[:2], columns[2:])
+    )
+    return Circuit(Sum(Product([a, b])))
+
+
 CIRCUITS = {
     f.__name__: f
     for f in (
         tree, dag, block, mixing, kronecker, transposed, hmm, sum_of_sums, single_input,
-        single_product, mixed_families, scalar, wide,
+        single_product, mixed_families, scalar, wide, sums_of_columns,
     )
 }  # fmt: skip
 UNTIED = {name: make for name, make in CIRCUITS.items() if name != "hmm"}

@@ -15,7 +15,7 @@ from tests import reference
 
 SIZES = (40, 1, 90, 64, 33)
 #: Circuits whose batches follow each other in compiled code.
-TOGETHER = ("tree", "wide", "kronecker")
+TOGETHER = ("tree", "wide", "kronecker", "sums_of_columns")
 
 
 @pytest.fixture(autouse=True)

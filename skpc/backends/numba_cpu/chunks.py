@@ -433,29 +433,29 @@ def _go_down(s, half, model, data, row, learning, steps, step, shared, own):
     _, (scopes, _, _, _, runs, _, _), _, (places, _), _, _, _, team = shared
     told = pointer(team)
     _, edges, leaf_out, more_edges, more_leaf_out, _ = learning
-    halved, none = places[s, CUT] != places[s, PANELS], np.int64(0)
+    # Literals would be compiled for.
+    part, n_parts, lanes = np.int64(0), np.int64(1), np.int64(1)
+    halved = places[s, CUT] != places[s, PANELS]
+    tells = not halved
     if half != 0:
         edges, leaf_out = more_edges, more_leaf_out
-    ahead = pointer_at(pointer(own[4][1]), none)  # nothing
-    if step is not None:
+    ahead = pointer_at(pointer(own[4][1]), part)  # nothing
+    if step is not None and steps:
         _, _, _, _, own_step, stepping = step
-        if steps:
-            ahead = stepping.weights
-        if steps and halved and half == 0:
+        ahead = stepping.weights
+        if halved and half == 0:
             tell_below(s, own_step, stepping)
-        side_by_side = scopes[s, RUN_END] - scopes[s, RUN] == 1
-        if steps and not halved and side_by_side:
+        elif not halved and scopes[s, RUN_END] - scopes[s, RUN] == 1:
             # What is read again at once need not go through memory.
             edges = offset(own_step[3], -runs[scopes[s, RUN], 0])
     _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead)
-    if step is not None:
-        if steps and not halved:
-            _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, stepping = step
-            if not step_scope(
-                s, steps, none, none + 1, (edges, none + 1, stride), (all_edges, none + 1, stride),
-                (all_leaves, none + 1, leaf_stride), own_step, stepping,
-            ):  # fmt: skip
-                add(offset(told, NOT_FINITE), 1)
+    if step is not None and steps and not halved:
+        _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, stepping = step
+        if not step_scope(
+            s, tells, part, n_parts, (edges, lanes, stride), (all_edges, lanes, stride),
+            (all_leaves, lanes, leaf_stride), own_step, stepping,
+        ):  # fmt: skip
+            add(offset(told, NOT_FINITE), 1)
     add(offset(told, TOLD + 2 * scopes.shape[0] + scopes[s, POSITION]), 1)
 
 
@@ -488,10 +488,10 @@ def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead):
 
 @kernel
 def _join_halves(done, tasks_done, patient, last, learning, steps, step, shared):
-    """Bring the sums of both halves of scopes together, as far as they are there, or of all for the
-    patient; of how many that was done. Each of their threads has a half of the weights.
+    """Take the step of halved scopes, or else add their edge sums up: as far as both halves are
+    there, or of all for the patient. Each thread has a half of the weights.
 
-    The step does it, or else edge sums are added up.
+    Returns for how many of its tasks, counted from the last, that was done.
     """
     never_inline()
     _, (scopes, _, _, _, runs, _, _), _, (places, tasks), _, _, _, team = shared
@@ -506,9 +506,9 @@ def _join_halves(done, tasks_done, patient, last, learning, steps, step, shared)
             break
         if step is not None and steps:
             _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, stepping = step
-            both = all_edges, two, stride
+            both, tells = (all_edges, two, stride), not steps  # they have told before
             if not step_scope(
-                s, not steps, half, two, both, both, (all_leaves, two, leaf_stride), own_step,
+                s, tells, half, two, both, both, (all_leaves, two, leaf_stride), own_step,
                 stepping,
             ):  # fmt: skip
                 add(offset(pointer(team), NOT_FINITE), 1)

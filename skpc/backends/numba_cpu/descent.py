@@ -67,8 +67,8 @@ def descend(
     circuit : tuple of ndarray
         See ``Stepper``.
     copies : tuple of ndarray
-        The order of visits; for every vector the one after its last copy in a list of vectors,
-        which has all that share its weights if it is the last of them in that order.
+        The order of visits; and a list of vectors, with the place where the part of each begins:
+        all that share its weights if it is the last of these to be visited, none otherwise.
     weights : ndarray of shape (n_weights,)
     learns : bool
         Whether there is a step; without it ``new`` is ``weights``, and what follows is not used.
@@ -84,7 +84,7 @@ def descend(
     reach, messages : ndarray
         Scratch: a number a unit of every vector, and of every child of a sum.
     rows, leaves : ndarray
-        Get the top-down probabilities of ``weights``.
+        Get the top-down probabilities of ``weights``, if the step is by these; zeros.
     team : ndarray of shape (``VISITED`` + n_vectors,)
         Zeros, the same for all threads.
     n_threads : int
@@ -101,7 +101,8 @@ def descend(
     told, reached, sent = pointer(team), pointer(reach), pointer(messages)
     of_rows, of_leaves = pointer(rows), pointer(leaves)
     visited = offset(told, VISITED)
-    tells, finite = n_threads > 0, True  # a literal would be compiled for
+    # Steps by flows do not ask how likely anything is.
+    tells, finite = step[2] != 0, True
     i = -1
     while True:
         i = i + 1 if n_threads == 1 else add(offset(told, NEXT), 1) - 1
@@ -115,10 +116,11 @@ def descend(
             for q in range(first_copy, last_copy):
                 if load(copy, q) != v:
                     wait_for_flag(offset(visited, load(copy, q)))
-        hear(v, vectors, reached, sent)
+        if tells:
+            hear(v, vectors, reached, sent)
         row, n = load(row_start, v), load(units, v)
         if row >= 0:
-            for q in range(first_copy, last_copy):
+            for q in range(first_copy, last_copy if tells else first_copy):
                 _add(of_rows, row, reached, load(starts, load(copy, q)), n)
             finite &= visit(
                 v, vectors, tells, learns and first_copy < last_copy, step, evidence, arrays,
@@ -135,7 +137,7 @@ def descend(
         while peek(offset(told, DONE)) < n_vectors:
             pause()
         finite = peek(offset(told, DAMAGED)) == 0
-    for v in range(n_vectors):
+    for v in range(n_vectors if tells else 0):
         if load(leaf_start, v) >= 0:
             _add(of_leaves, load(leaf_start, v), reached, load(starts, v), load(units, v))
     return finite

@@ -570,7 +570,7 @@ class Learner:
             n_units = self.program.family_units[leaf.family]
             part = leaves[leaf.out_start : leaf.out_start + n_units * leaf.n_terms]
             parts[leaf.family] = part.reshape(n_units, leaf.n_terms)
-        most_states, most_units, _ = self._packer.layout.widest
+        most_states, most_units = self._packer.layout.widest
         unpack_tables(
             self._packer.layout,
             model.parameters.weights,

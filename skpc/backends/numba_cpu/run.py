@@ -111,7 +111,7 @@ class Run:
 
     def own_space(self) -> tuple[np.ndarray, ...]:
         """Scratch for one thread: see ``step_scope``."""
-        most_states, most_units, _ = self._packer.layout.widest
+        most_states, most_units = self._packer.layout.widest
         sizes = most_states + 1, most_states * most_units, most_states
         slopes, unread = (lines.zeros(self._most_weights, self._packer.dtype) for _ in range(2))
         return *(lines.zeros(size) for size in sizes), slopes, unread

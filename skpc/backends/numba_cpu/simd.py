@@ -535,32 +535,48 @@ def _rounded(value, name):
     return float(np.float32(value)) if name == "float" else value
 
 
-@intrinsic
-def flush_subnormals(typingctx):
+#: Of the control word: subnormal operands count as zero, and so do results.
+_FLUSHING = 0x8040
+
+
+def _rounding(doc, change):
+    @intrinsic
+    def function(typingctx):
+        def codegen(context, builder, sig, args):
+            word = cgutils.alloca_once(builder, _I32)
+            if not IS_X86:
+                return ir.Constant(_I32, 0)
+            pointer = builder.bitcast(word, ir.IntType(8).as_pointer())
+            _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), pointer)
+            before = builder.load(word)
+            builder.store(change(builder, before), word)
+            _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), pointer)
+            return before
+
+        return types.int32(), codegen
+
+    function.__doc__ = doc
+    return function
+
+
+flush_subnormals = _rounding(
     """Make this thread round numbers below the smallest normal one to zero.
 
     Returns the former control word for :func:`restore_rounding`. Subnormal operands cost
     twenty times a normal operation; what is lost is counted in the bounds. Only x86 has
     the register; elsewhere this does nothing.
-    """
-
-    def codegen(context, builder, sig, args):
-        word = cgutils.alloca_once(builder, _I32)
-        if not IS_X86:
-            return ir.Constant(_I32, 0)
-        pointer = builder.bitcast(word, ir.IntType(8).as_pointer())
-        _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), pointer)
-        before = builder.load(word)
-        builder.store(builder.or_(before, ir.Constant(_I32, 0x8040)), word)
-        _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), pointer)
-        return before
-
-    return types.int32(), codegen
+    """,
+    lambda builder, word: builder.or_(word, ir.Constant(_I32, _FLUSHING)),
+)
+keep_subnormals = _rounding(
+    "The opposite, for parameters, which are never rounded to zero.",
+    lambda builder, word: builder.and_(word, ir.Constant(_I32, ~_FLUSHING)),
+)
 
 
 @intrinsic
 def restore_rounding(typingctx, before):
-    """Undo :func:`flush_subnormals`."""
+    """Undo :func:`flush_subnormals` or :func:`keep_subnormals`."""
 
     def codegen(context, builder, sig, args):
         if IS_X86:

@@ -80,7 +80,8 @@ class Stepper:
         packed: np.ndarray,
         n_threads: int,
     ) -> tuple[np.ndarray, TopDown] | None:
-        """New weights, which ``packed`` gets too, and top-down probabilities of the old ones.
+        """New weights, which ``packed`` gets too, and top-down probabilities of the old ones, zeros
+        for a step by flows.
 
         None if some number was not finite; ``packed`` then has no meaning.
 
@@ -147,8 +148,7 @@ def _from_the_root(program: Program, owner: np.ndarray) -> np.ndarray:
 
 
 def _last_copies(program: Program, visits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every vector the end of its part of a list: all copies of its weights, if it is the last
-    of them to be visited."""
+    """Where the part of every vector begins in a list, and that list: see ``descend``."""
     copies: dict[int, list[int]] = {}
     for v in visits.tolist():
         if program.row_start[v] >= 0:

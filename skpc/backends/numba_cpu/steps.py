@@ -18,11 +18,20 @@ from ...circuit import Program
 from ...circuit.program import INPUT
 from .accumulate import add_rows, add_some
 from .atomics import add, peek
-from .columns import ABOVE, POSITION, WORK
+from .columns import ABOVE, FIRST_MAP, LAST_MAP, POSITION, WORK
 from .descent import bare_circuit, hear, visit
 from .kernel_cache import kernel
 from .plan import Plan
-from .simd import load, never_inline, offset, pointer, pointer_at, store
+from .simd import (
+    keep_subnormals,
+    load,
+    never_inline,
+    offset,
+    pointer,
+    pointer_at,
+    restore_rounding,
+    store,
+)
 from .tables import (
     COUNTED,
     END_UNIT,
@@ -114,7 +123,8 @@ class Stepping(NamedTuple):
         Smoothing: for every weight of a row, and for every state of a unit.
     weights, new, chances
         Parameters: weights as they were and as they will be, which may lie in the same place, and
-        probabilities by state. Of the former two the arrays are one of two addresses.
+        probabilities by state. Among arrays, ``weights`` has the addresses of the former two, and
+        ``new`` is None.
     packed : tuple
         What kernels read: weights, tables, their scales; then by_state and values as in
         ``pack_tables``.
@@ -143,10 +153,10 @@ class Stepping(NamedTuple):
 def bare_stepping(arrays):
     """A ``Stepping`` of bare pointers: arrays take their time to be handed on."""
     (
-        circuit, (a, b, c, d, e, f, g, h, i), layout, kinds, rows_more, leaves_more, at,
-        _, chances, (packed, table, log2_scale, by_state, values), sums, reach, messages, says,
+        circuit, (a, b, c, d, e, f, g, h, i), layout, kinds, rows_more, leaves_more, weights_at, _,
+        chances, (packed, table, log2_scale, by_state, values), sums, reach, messages, says,
     ) = arrays  # fmt: skip
-    of_scopes = (
+    of_scopes = ScopeSteps(
         pointer(a), pointer(b), pointer(c), pointer(d), pointer(e), pointer(f), pointer(g),
         pointer(h), pointer(i),
     )  # fmt: skip
@@ -155,9 +165,9 @@ def bare_stepping(arrays):
     )  # fmt: skip
     return Stepping(
         bare_circuit(circuit), of_scopes, bare_layout(layout), pointer(kinds), pointer(rows_more),
-        pointer(leaves_more), pointer_at(pointer(chances), at[OLD]),
-        pointer_at(pointer(chances), at[NEW]), pointer(chances), kernels_read, pointer(sums),
-        pointer(reach), pointer(messages), pointer(says),
+        pointer(leaves_more), pointer_at(pointer(chances), weights_at[OLD]),
+        pointer_at(pointer(chances), weights_at[NEW]), pointer(chances), kernels_read,
+        pointer(sums), pointer(reach), pointer(messages), pointer(says),
     )  # fmt: skip
 
 
@@ -175,30 +185,29 @@ def list_steps(
         Of a ``Sharing``.
     scope_of : ndarray of shape (n_vectors,)
     """
-    n_scopes = len(scopes)
-    hosts = []
-    for s in range(n_scopes):
-        host = s
-        while scopes[host, WORK] == 0 and host != n_scopes - 1:
-            host = scopes[host, ABOVE] if scopes[host, ABOVE] >= 0 else n_scopes - 1
-        hosts.append(host)
+    n_scopes, n_vectors = len(scopes), program.n_vectors
+    # What has no work are columns whose leaves and merged sums are read as tables above.
+    own = [s for s in range(n_scopes) if scopes[s, WORK] > 0]
+    others = [(int(scopes[s, ABOVE]), s) for s in range(n_scopes) if scopes[s, WORK] == 0]
+    assert all(scopes[s, FIRST_MAP] == scopes[s, LAST_MAP] for _, s in others)
+    merged_of = np.full(n_vectors, -1)
+    for p, v in enumerate(v for group in plan.merged for v in group.sums):
+        merged_of[v] = p
     finite = [leaf.family for leaf in plan.families if leaf.is_table]
     leaf_at = {
         (int(program.family[v]), int(program.unit_start[v])): v
         for v in np.flatnonzero(program.op == INPUT).tolist()
     }
     leaf = [leaf_at[finite[f], first] for first, _, _, f in layout.inputs.tolist()]
-    merged_of = np.full(program.n_vectors, -1)
-    for p, v in enumerate(v for group in plan.merged for v in group.sums):
-        merged_of[v] = p
-    inner = np.arange(program.n_vectors)[::-1]
-    others = [(host, s) for s, host in enumerate(hosts) if host != s]
-    own = [s for s, host in enumerate(hosts) if host == s]
+    # Derivatives by the weights of a merged sum take the place of those of others, which come
+    # first: none of them reads what is above it.
+    kind = np.where(program.op == INPUT, 2, merged_of >= 0)
+    vectors = np.lexsort((-np.arange(n_vectors), kind))
     return ScopeSteps(
         np.array(own[::-1], dtype=np.int64),
         *_grouped(others[::-1], n_scopes),
-        *_grouped(list(zip(scope_of[inner].tolist(), inner.tolist())), n_scopes),
-        *_grouped([(scope_of[v], i) for i, v in enumerate(leaf)], n_scopes),
+        *_grouped(list(zip(scope_of[vectors].tolist(), vectors.tolist())), n_scopes),
+        *_grouped([(int(scope_of[v]), i) for i, v in enumerate(leaf)], n_scopes),
         np.array(leaf, dtype=np.int64),
         merged_of,
     )
@@ -209,6 +218,13 @@ def _grouped(pairs: list[tuple[int, int]], n: int) -> tuple[np.ndarray, np.ndarr
     first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     ends = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=n))])
     return ends.astype(np.int64), np.ascontiguousarray(second[np.argsort(first, kind="stable")])
+
+
+@kernel
+def go_on_in_place(arrays):
+    """Let the next step change the weights where the last one wrote them."""
+    _, _, _, _, _, _, weights_at, _, _, _, _, _, _, _ = arrays
+    weights_at[OLD] = weights_at[NEW]
 
 
 @kernel
@@ -253,12 +269,11 @@ def begin_step(batch, lost_share, n_lanes, stepping):
 def tell_below(s, own, stepping):
     """Tell what is below a scope how likely it is by the weights as they are."""
     never_inline()
-    one = np.int64(1)  # a literal would be compiled for
-    nothing = own[3], one, one
-    leaf_out = own[0], one, one
-    _visit_vectors(
-        s, one > 0, one < 0, one - 1, one, nothing, leaf_out, own, stepping
-    )  # fmt: skip
+    # Literals would be compiled for.
+    part, n_parts = np.int64(0), np.int64(1)
+    tells, learns = n_parts > 0, n_parts < 0
+    no_edges, no_leaves = (own[3], n_parts, n_parts), (own[0], n_parts, n_parts)
+    _visit_vectors(s, tells, learns, part, n_parts, no_edges, no_leaves, own, stepping)
 
 
 @kernel
@@ -276,27 +291,30 @@ def step_scope(s, tells, part, n_parts, own_edges, edges, leaf_out, own, steppin
         Derivatives by the weights of the scope itself, by other weights, and leaf sums: a pointer,
         how many lanes there are, and how far these lie apart. They are cleared.
     own : tuple of pointer
-        Scratch of this thread: two as ``unpack_tables`` needs them and one for ``pack_tables``,
-        then derivatives by the weights of a merged sum, and what kernels would read of these if
-        they did.
+        Scratch of this thread: two as ``unpack_tables`` needs them and one for ``pack_tables``;
+        derivatives by the weights of a scope or of a merged sum; and a place for packed weights
+        that nobody reads.
     stepping : Stepping
     """
     never_inline()
-    start, others = stepping.of_scopes[1], stepping.of_scopes[2]
-    one = np.int64(1)  # a literal would be compiled for
+    start, others = stepping.of_scopes.with_start, stepping.of_scopes.scopes_with
+    # Literals would be compiled for.
+    first, alone = np.int64(0), np.int64(1)
+    always = alone > 0
+    # Parameters are never rounded to zero.
+    before = keep_subnormals()
     finite = True
     if part == 0:
         finite = _collect(s, leaf_out, stepping)
-    finite &= _visit_vectors(s, tells, one > 0, part, n_parts, own_edges, leaf_out, own, stepping)
+    finite &= _visit_vectors(s, tells, always, part, n_parts, own_edges, leaf_out, own, stepping)
     if part == 0:
         _step_tables(s, own, stepping)
     for i in range(load(start, s) + part, load(start, s + 1), n_parts):
         t = load(others, i)
         finite &= _collect(t, leaf_out, stepping)
-        finite &= _visit_vectors(
-            t, one > 0, one > 0, one - 1, one, edges, leaf_out, own, stepping
-        )  # fmt: skip
+        finite &= _visit_vectors(t, always, always, first, alone, edges, leaf_out, own, stepping)
         _step_tables(t, own, stepping)
+    restore_rounding(before)
     return finite
 
 
@@ -313,7 +331,7 @@ def _visit_vectors(s, tells, learns, part, n_parts, edges, leaf_out, own, steppi
     kernels_read, one, more = stepping.packed[0], np.int64(1), stepping.rows_more
     _, _, _, slopes, unread = own
     tells = tells and by_top_down != 0
-    first, mine = stepping.of_scopes[3], stepping.of_scopes[4]
+    first, mine = stepping.of_scopes.vector_start, stepping.of_scopes.vectors
     finite = True
     for i in range(load(first, s), load(first, s + 1)):
         v = load(mine, i)
@@ -322,7 +340,11 @@ def _visit_vectors(s, tells, learns, part, n_parts, edges, leaf_out, own, steppi
         if load(row_start, v) < 0:
             continue
         n, likely = load(units, v), offset(reached, load(starts, v))
-        p, (sums, n_lanes, stride), packed = load(stepping.of_scopes[8], v), edges, kernels_read
+        p, (sums, n_lanes, stride), packed = (
+            load(stepping.of_scopes.merged_of, v),
+            edges,
+            kernels_read,
+        )
         if p >= 0 and learns:
             w = sum_at(stepping.layout, p, FIRST_WEIGHT)
             sums, n_lanes, packed = offset(slopes, -w), one, offset(unread, -w)
@@ -342,7 +364,7 @@ def _collect(s, leaf_out, stepping):
     layout, total = stepping.layout, 0.0
     lanes, n_lanes, stride = leaf_out
     scale, sums = load(stepping.says, SCALE), stepping.sums
-    first, mine = stepping.of_scopes[5], stepping.of_scopes[6]
+    first, mine = stepping.of_scopes.input_start, stepping.of_scopes.inputs
     for q in range(load(first, s), load(first, s + 1)):
         i = load(mine, q)
         f = input_at(layout, i, ROW)
@@ -375,14 +397,14 @@ def _step_tables(s, own, stepping):
     """Mix the tables of a scope, and write what kernels read of them and of merged sums."""
     _, table, log2_scale, by_state, values = stepping.packed
     layout, chances = stepping.layout, stepping.chances
-    first, mine = stepping.of_scopes[5], stepping.of_scopes[6]
+    first, mine = stepping.of_scopes.input_start, stepping.of_scopes.inputs
     for q in range(load(first, s), load(first, s + 1)):
         i = load(mine, q)
         _mix_input(i, stepping)
         pack_inputs(i, i + 1, layout, chances, by_state, own[2], table, log2_scale)
-    first, mine = stepping.of_scopes[3], stepping.of_scopes[4]
+    first, mine = stepping.of_scopes.vector_start, stepping.of_scopes.vectors
     for q in range(load(first, s), load(first, s + 1)):
-        p = load(stepping.of_scopes[8], load(mine, q))
+        p = load(stepping.of_scopes.merged_of, load(mine, q))
         if p >= 0:
             pack_sums(p, p + 1, layout, stepping.new, by_state, values, table, log2_scale)
 
@@ -396,7 +418,7 @@ def _mix_input(i, stepping):
     by_top_down = load(says, BY_TOP_DOWN) != 0
     f, begin = input_at(layout, i, ROW), input_at(layout, i, FIRST_UNIT)
     states, kind = family_at(layout, f, STATES), load(stepping.kinds, f)
-    starts, leaf = stepping.circuit[3], load(stepping.of_scopes[7], i)
+    starts, leaf = stepping.circuit[3], load(stepping.of_scopes.leaf, i)
     likely = offset(stepping.reach, load(starts, leaf))
     for u in range(begin, input_at(layout, i, END_UNIT)):
         at = family_at(layout, f, OUT) + u * states
@@ -463,11 +485,11 @@ def take_step(leads, n_threads, turns, scopes, told, edges, leaf_out, own, stepp
         if me >= LATE:
             return LEARNT
         n_team = await_team(offset(told, TEAM), offset(told, FINISHED))
-    order, n_lanes = stepping.of_scopes[0], np.int64(load(stepping.says, N_LANES))
+    order, n_lanes = stepping.of_scopes.order, np.int64(load(stepping.says, N_LANES))
     lanes = pointer(edges), n_lanes, edges.shape[1]
     leaf_lanes = pointer(leaf_out), n_lanes, leaf_out.shape[1]
     n_active = np.int64(load(stepping.says, N_ACTIVE))
-    tells, whole = n_team > 0, np.int64(1)  # literals would be compiled for
+    tells, part, n_parts = n_team > 0, np.int64(0), np.int64(1)  # literals would be compiled for
     finite = True
     for i in range(n_active):
         # Below the root, subtrees lie side by side.
@@ -476,7 +498,7 @@ def take_step(leads, n_threads, turns, scopes, told, edges, leaf_out, own, stepp
             continue
         if scopes[s, ABOVE] >= 0:
             wait_for_flag(offset(told, STEPPED + scopes[s, ABOVE]))
-        finite &= step_scope(s, tells, me - me, whole, lanes, lanes, leaf_lanes, own, stepping)
+        finite &= step_scope(s, tells, part, n_parts, lanes, lanes, leaf_lanes, own, stepping)
         add(offset(told, STEPPED + s), 1)
     if not finite:
         add(offset(told, NOT_FINITE), 1)

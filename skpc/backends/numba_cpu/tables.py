@@ -64,9 +64,8 @@ class TableLayout(NamedTuple):
     places : ndarray of shape (n_merged, 4)
         First weight of every merged sum, first unit of its leaf in the family; the row of its
         group, and its place there.
-    widest : ndarray of shape (3,)
-        Most states and most units that one of them has; 1 if no two merged sums have a leaf in
-        common.
+    widest : ndarray of shape (2,)
+        Most states and most units that one of them has.
     """
 
     families: np.ndarray
@@ -106,11 +105,9 @@ def lay_out_tables(program: Program, plan: Plan) -> TableLayout:
         places += [(*pair, len(groups), i) for i, pair in enumerate(pairs)]
         groups.append((row_of[group.family], group.states, *shape, *at))
         n_values += len(group.sums) * group.height * (group.states + 1)
-    leaves = [(groups[g][FAMILY], unit) for _, unit, g, _ in places]
     most = (
         max((f[STATES] for f in families), default=0),
         max((g[WIDTH] for g in groups), default=0),
-        len(set(leaves)) == len(leaves),
     )
 
     def table(rows: list, n_columns: int) -> np.ndarray:

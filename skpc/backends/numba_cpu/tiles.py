@@ -30,12 +30,11 @@ from .simd import (
 )
 from .steps import (
     LEARNT,
-    NEW,
     NO_WEIGHT,
-    OLD,
     bare_scratch,
     bare_stepping,
     begin_step,
+    go_on_in_place,
     take_step,
 )
 
@@ -297,8 +296,7 @@ def learn_tiles(
                             _end_calls(n_helpers, batches)
                     if came == LEARNT:
                         # Further ones change them in place.
-                        weights_at = batches[9][6]
-                        weights_at[OLD] = weights_at[NEW]
+                        go_on_in_place(batches[9])
                         done += 1
                         if done < job[N_BATCHES]:
                             continue
