@@ -258,9 +258,7 @@ def take_part(
                     for i in range(first, large):
                         small = tasks[first + large - 1 - i] // 2
                         if _is_ready(small, none, down, scopes, places):
-                            _go_down(
-                                small, none, model, data, row, learning, steps, step, shared, own
-                            )
+                            _go_down(small, none, *at_work)
                             break
                     else:
                         _is_done(down, above, one, scopes, places)

@@ -69,7 +69,6 @@ JOINED, TEAM, FINISHED, NOT_FINITE, STEPPED = range(0, 80, 16)
 # What the leading thread tells the others of a step; below which total a row counts as without
 # mass, and how many scopes have instructions, which never change.
 KEEP, LEARN, BY_TOP_DOWN, SCALE, N_LANES, SMALLEST, N_ACTIVE, N_SAID = range(8)
-
 # Where weights lie.
 OLD, NEW = range(2)
 
@@ -199,8 +198,8 @@ def list_steps(
         for v in np.flatnonzero(program.op == INPUT).tolist()
     }
     leaf = [leaf_at[finite[f], first] for first, _, _, f in layout.inputs.tolist()]
-    # Derivatives by the weights of a merged sum take the place of those of others, which come
-    # first: none of them reads what is above it.
+    # Derivatives by the weights of a merged sum are written where those of the scope's other sums
+    # lie. So these come first, which they may: a merged sum reads a leaf.
     kind = np.where(program.op == INPUT, 2, merged_of >= 0)
     vectors = np.lexsort((-np.arange(n_vectors), kind))
     return ScopeSteps(
