@@ -140,10 +140,10 @@ def sums_of_columns():
     """Sums of sums of a column, beside others straight above its leaves, read by two products."""
     columns = []
     for i in range(4):
-        deep = Sum(Sum(Input(i, Bernoulli(), 3), 4), 4)
-        columns.append((deep, Sum(Input(i, Bernoulli(), 3), 4)))
+        deep = Sum(Sum(Input(i, Bernoulli(), 2), 3), 2)
+        columns.append((deep, Sum(Input(i, Bernoulli(), 2), 2)))
     a, b = (
-        Sum([Product([left[k], right[k]]) for k in range(2)], 4)
+        Sum([Product([left[k], right[k]]) for k in range(2)], 2)
         for left, right in (columns[:2], columns[2:])
     )
     return Circuit(Sum(Product([a, b])))
