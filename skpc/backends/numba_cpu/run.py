@@ -81,7 +81,8 @@ class Run:
         model = self.model
         reach, messages = stepper.new_scratch()
         #: Weights that lie here, those that the next batches lead to, and where both are.
-        self._weights = self._new = np.zeros(0)
+        self._weights: np.ndarray = np.zeros(0)
+        self._new: np.ndarray = self._weights
         self.weights_at = np.zeros(2, dtype=np.int64)
         of_scopes = list_steps(program, plan, packer.layout, sharing.scopes, sharing.scope_of)
         says = np.zeros(N_SAID)
