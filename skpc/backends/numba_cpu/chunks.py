@@ -37,6 +37,7 @@ from .columns import (
     LAST_MAP,
     N_DISTINCT,
     OFFERS,
+    OWNER,
     PANELS,
     PART,
     PART_END,
@@ -55,7 +56,8 @@ from .forward import LOST_SHARE, forward_tile, root_result
 from .gather import Reading, Sending, halves
 from .kernel_cache import kernel
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
-from .places import place
+from .owners import SHARED, thread_by_habit
+from .places import WHOLE, place, task_at
 from .rows import write_block
 from .short_vectors import put, take
 from .simd import (
@@ -140,13 +142,12 @@ def take_part(
         Rows that are to be encoded: kind and address of the array, rows, columns. The kind is a
         place in ``rows.READ``, or -1 if the codes are there, as they are without it.
     learning : tuple or None
-        Row weights; edge sums and leaf sums of the first halves, and of the second ones, whose
-        edge sums are there but for that while; whether these are others. Without all that rows
-        are only scored.
+        Row weights; edge sums, and how far those of second halves lie behind, where they are but
+        for that while; leaf sums, and how far. Both may be 0. Without all that rows are only
+        scored.
     step : tuple or None
-        Whether there is one; the batch, see ``begin_step``; edge sums and leaf sums, and how far
-        their lanes lie apart; scratch of this thread, see ``step_scope``; and a ``Stepping``. None
-        where there never is one.
+        Whether there is one; the batch, see ``begin_step``; scratch of this thread, see
+        ``step_scope``; and a ``Stepping``. None where there never is one.
     shared : tuple
         ``Sharing.space``, common to all.
     own : tuple
@@ -157,7 +158,7 @@ def take_part(
         _,
         (scopes, parts, below, active, _, blocks, columns),
         numbers,
-        (places, tasks),
+        (places, (tasks, lists)),
         buffers,
         _,
         offers,
@@ -171,7 +172,7 @@ def take_part(
     n = n_panels * PANEL
     keys, table = own[2], own[3]
     # Literals would be compiled for.
-    none, one = np.int64(0), np.int64(1)
+    none, one, whole = np.int64(0), np.int64(1), np.int64(WHOLE)
     me = none
     if not leads:
         me = join_team(offset(told, JOINED)) if shared[5][3] else np.int64(LATE)
@@ -198,8 +199,10 @@ def take_part(
     if me < LATE:
         # What needs others comes last.
         for patient in range(2):
-            for i in range(me * n_active // n_team, (me + 1) * n_active // n_team):
+            for i in range(n_active):
                 s = active[i]
+                if thread_by_habit(i, active, n_team, places) != me:
+                    continue
                 done = peek(offset(numbered, i)) != 0
                 if not done and _are_numbered(s, patient, scopes, parts, numbered):
                     number_scope(
@@ -209,34 +212,32 @@ def take_part(
         add(offset(told, NUMBERED), 1)
     if leads:
         wait_for_number(offset(told, NUMBERED), n_team)
-        pays = place(scopes, below, active, n, n_team, places, tasks, buffers, shared[5], offers)
+        pays = place(
+            scopes, below, active, n, n_team, places, tasks, lists, buffers, shared[5], offers
+        )
         add(offset(told, PLACED), CHUNK if pays else NO_CHUNK)
     wait_for_flag(offset(told, PLACED))
     if peek(offset(told, PLACED)) != CHUNK:
         return False
     if me >= LATE:
         return True
-    # Small scopes lie below all large ones: they come first on the way up, and last on that down.
+    # What a thread has for itself comes first on the way up, and last on that down.
     first, large, last = tasks[2 * me], tasks[2 * me + 1], tasks[2 * me + 2]
-    for patient in range(2):
-        for i in range(first, large):
-            s = tasks[i] // 2
-            done = peek(offset(up, scopes[s, POSITION])) != 0
-            if not done and _are_up(s, patient, scopes, below, up, places):
-                _values_up(s, none, model, data, row, lost, learning, shared, own)
-                add(offset(up, scopes[s, POSITION]), 1)
+    for i in range(first, large):
+        s, _ = task_at(tasks, i)
+        _go_up(s, whole, model, data, row, lost, learning, shared, own)
     for i in range(large, last):
-        s, half = tasks[i] // 2, tasks[i] % 2
-        _are_up(s, one, scopes, below, up, places)
-        _values_up(s, half, model, data, row, lost, learning, shared, own)
-        add(offset(up, scopes[s, POSITION]), 1)
+        s, half = task_at(tasks, i)
+        for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
+            _is_done(up, below[m], one, scopes, places)
+        _go_up(s, half, model, data, row, lost, learning, shared, own)
     if leads:
         _is_done(up, n_scopes - 1, one, scopes, places)
         _tell_rows(row, n, log_likelihood, bound, shared)
         if learning is not None:
             follows = one * FLOWS
             if step is not None:
-                taken, batch, _, _, _, stepping = step
+                taken, batch, _, stepping = step
                 if taken:
                     can = begin_step(batch, LOST_SHARE, one, stepping) == LEARNT
                     follows = one * (STEP if can else NOTHING)
@@ -250,15 +251,15 @@ def take_part(
         if peek(offset(told, AT_ROOT)) == NOTHING:
             first = large = last  # of no task
         for back in range(last - large):
-            s, half = tasks[last - 1 - back] // 2, tasks[last - 1 - back] % 2
+            s, half = task_at(tasks, last - 1 - back)
             above = scopes[s, ABOVE]
             if above >= 0:
                 # Rather than wait for the other half of what is above, do what is ready.
                 while not _is_done(down, above, none, scopes, places):
                     for i in range(first, large):
-                        small = tasks[first + large - 1 - i] // 2
+                        small, _ = task_at(tasks, first + large - 1 - i)
                         if _is_ready(small, none, down, scopes, places):
-                            _go_down(small, none, *at_work)
+                            _go_down(small, whole, *at_work)
                             break
                     else:
                         _is_done(down, above, one, scopes, places)
@@ -266,9 +267,9 @@ def take_part(
             brought = _join_halves(brought, back + 1, none, last, learning, steps, step, shared)
         for patient in range(2):
             for back in range(large - first):
-                s = tasks[large - 1 - back] // 2
+                s, _ = task_at(tasks, large - 1 - back)
                 if _is_ready(s, patient, down, scopes, places):
-                    _go_down(s, none, *at_work)
+                    _go_down(s, whole, *at_work)
         _join_halves(brought, last - large, one, last, learning, steps, step, shared)
         add(offset(told, FINISHED), 1)
         # All of them, or those that are done would give up standing by for what comes next.
@@ -315,15 +316,6 @@ def _are_numbered(s, patient, scopes, parts, numbered):
 
 
 @kernel
-def _are_up(s, patient, scopes, below, up, places):
-    """Whether values of all scopes below one are there; for the patient they will be."""
-    for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
-        if not _is_done(up, below[m], patient, scopes, places):
-            return False
-    return True
-
-
-@kernel
 def _is_ready(s, patient, down, scopes, places):
     """Whether the flows of a small scope are to be sent, and can be; for the patient they will."""
     if peek(offset(down, scopes[s, POSITION])) != 0:
@@ -333,13 +325,13 @@ def _is_ready(s, patient, down, scopes, places):
 
 @kernel
 def _is_done(done, s, patient, scopes, places):
-    """Whether a scope is, with both halves; for the patient it will be."""
+    """Whether a scope is, by all that have some of it; for the patient it will be."""
     if scopes[s, WORK] > 0:
         flag = offset(done, scopes[s, POSITION])
-        halved = places[s, CUT] != places[s, PANELS]
-        if patient == 0 and peek(flag) < 1 + halved:
+        n_tasks = 2 if places[s, OWNER] == SHARED else 1
+        if patient == 0 and peek(flag) < n_tasks:
             return False
-        wait_for_number(flag, 1 + halved)
+        wait_for_number(flag, n_tasks)
     return True
 
 
@@ -348,6 +340,15 @@ def _part(s, half, places):
     """First panel of a half, and how many it has."""
     cut = places[s, CUT]
     return (0, cut) if half == 0 else (cut, places[s, PANELS] - cut)
+
+
+@kernel
+def _halves(s, half, places):
+    """First and last of the halves that a task has."""
+    none, one = np.int64(0), np.int64(1)
+    if half == WHOLE:
+        return none, one * (places[s, CUT] != places[s, PANELS])
+    return half, half
 
 
 @kernel
@@ -379,6 +380,17 @@ def sent_below(shared, s, start, half):
     offered = offset(pointer(offers[0]), places[s, AT_OFFERS] + start * width)
     where, stride = offset(pointer(rows), start), rows.shape[1]
     return Sending(where, stride, scopes, places, returns, half, mine, offered, width)
+
+
+@kernel
+def _go_up(s, half, model, data, row, lost, learning, shared, own):
+    """Compute the values of a scope or of a half."""
+    never_inline()
+    _, (scopes, _, _, _, _, _, _), _, (places, _), _, _, _, team = shared
+    first, last = _halves(s, half, places)
+    for i in range(first, last + 1):
+        _values_up(s, i, model, data, row, lost, learning, shared, own)
+    add(offset(pointer(team), TOLD + scopes.shape[0] + scopes[s, POSITION]), 1)
 
 
 @kernel
@@ -426,34 +438,44 @@ def _values_up(s, half, model, data, row, lost, learning, shared, own):
 
 @kernel
 def _go_down(s, half, model, data, row, learning, steps, step, shared, own):
-    """Send the flows of a scope or of a half down, and take its step if there is one."""
+    """Send the flows of a scope or of a half down.
+
+    What is to be done with the sums of a whole scope is done at once.
+    """
     never_inline()
     _, (scopes, _, _, _, runs, _, _), _, (places, _), _, _, _, team = shared
     told = pointer(team)
-    _, edges, leaf_out, more_edges, more_leaf_out, _ = learning
+    _, all_edges, stride, leaf_out, leaf_stride = learning
+    edges, apart = all_edges, stride
     # Literals would be compiled for.
-    part, n_parts, lanes = np.int64(0), np.int64(1), np.int64(1)
-    halved = places[s, CUT] != places[s, PANELS]
-    tells = not halved
-    if half != 0:
-        edges, leaf_out = more_edges, more_leaf_out
-    ahead = pointer_at(pointer(own[4][1]), part)  # nothing
+    none, one = np.int64(0), np.int64(1)
+    first, last = _halves(s, half, places)
+    nothing = pointer_at(pointer(own[4][1]), none)
+    ahead = nothing
     if step is not None and steps:
-        _, _, _, _, own_step, stepping = step
-        ahead = stepping.weights
-        if halved and half == 0:
+        _, _, own_step, stepping = step
+        if half == 0:
             tell_below(s, own_step, stepping)
-        elif not halved and scopes[s, RUN_END] - scopes[s, RUN] == 1:
+        ahead = stepping.weights
+        if half == WHOLE and scopes[s, RUN_END] - scopes[s, RUN] == 1:
             # What is read again at once need not go through memory.
-            edges = offset(own_step[3], -runs[scopes[s, RUN], 0])
-    _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead)
-    if step is not None and steps and not halved:
-        _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, stepping = step
-        if not step_scope(
-            s, tells, part, n_parts, (edges, lanes, stride), (all_edges, lanes, stride),
-            (all_leaves, lanes, leaf_stride), own_step, stepping,
-        ):  # fmt: skip
-            add(offset(told, NOT_FINITE), 1)
+            edges, apart = offset(own_step[3], -runs[scopes[s, RUN], 0]), own_step[4]
+    for i in range(first, last + 1):
+        _flows_down(
+            s, i, model, data, row, offset(edges, i * apart), offset(leaf_out, i * leaf_stride),
+            shared, own, ahead if i == last else nothing,
+        )  # fmt: skip
+    if half == WHOLE:
+        if step is not None and steps:
+            _, _, own_step, stepping = step
+            n_lanes, tells = one + last, steps
+            if not step_scope(
+                s, tells, none, one, (edges, n_lanes, apart), (all_edges, n_lanes, stride),
+                (leaf_out, n_lanes, leaf_stride), own_step, stepping,
+            ):  # fmt: skip
+                add(offset(told, NOT_FINITE), 1)
+        elif last > 0 and stride != 0:
+            _join_edges(s, none, one, edges, stride, scopes, runs)
     add(offset(told, TOLD + 2 * scopes.shape[0] + scopes[s, POSITION]), 1)
 
 
@@ -486,40 +508,51 @@ def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead):
 
 @kernel
 def _join_halves(done, tasks_done, patient, last, learning, steps, step, shared):
-    """Take the step of halved scopes, or else add their edge sums up: as far as both halves are
-    there, or of all for the patient. Each thread has a half of the weights.
+    """Take the step of scopes that two threads share, or else add their edge sums up: as far as
+    both halves are there, or of all for the patient. Each thread has a half of the weights.
 
     Returns for how many of its tasks, counted from the last, that was done.
     """
     never_inline()
-    _, (scopes, _, _, _, runs, _, _), _, (places, tasks), _, _, _, team = shared
+    _, (scopes, _, _, _, runs, _, _), _, (places, (tasks, _)), _, _, _, team = shared
     down = offset(pointer(team), TOLD + 2 * scopes.shape[0])
-    _, edges, _, more, _, apart = learning
-    if not apart:
+    _, edges, stride, leaf_out, leaf_stride = learning
+    if stride == 0:
         return tasks_done
     two = np.int64(2)
     while done < tasks_done:
-        s, half = tasks[last - 1 - done] // 2, tasks[last - 1 - done] % 2
+        s, half = task_at(tasks, last - 1 - done)
         if not _is_done(down, s, patient, scopes, places):
             break
-        if step is not None and steps:
-            _, _, (all_edges, stride), (all_leaves, leaf_stride), own_step, stepping = step
-            both, tells = (all_edges, two, stride), not steps  # they have told before
+        if half == WHOLE:
+            pass  # nobody else has any of it
+        elif step is not None and steps:
+            _, _, own_step, stepping = step
+            both, tells = (edges, two, stride), not steps  # they have told before
             if not step_scope(
-                s, tells, half, two, both, both, (all_leaves, two, leaf_stride), own_step,
-                stepping,
+                s, tells, half, two, both, both, (leaf_out, two, leaf_stride), own_step, stepping
             ):  # fmt: skip
                 add(offset(pointer(team), NOT_FINITE), 1)
         else:
-            for r in range(scopes[s, RUN], scopes[s, RUN_END]):
-                middle = runs[r, 1] // (2 * LANES) * LANES
-                begin, end = (0, middle) if half == 0 else (middle, runs[r, 1])
-                for k in range(begin, end, LANES):
-                    i, n = runs[r, 0] + k, end - k
-                    put(edges, i, vadd(take(edges, i, n), take(more, i, n)), n)
-                    put(more, i, vfill(more, 0), n)
+            _join_edges(s, half, two, edges, stride, scopes, runs)
         done += 1
     return done
+
+
+@kernel
+def _join_edges(s, part, n_parts, edges, stride, scopes, runs):
+    """Add the second halves' edge sums of a scope to the first ones', and clear them: one of so
+    many parts of the weights."""
+    more = offset(edges, stride)
+    nothing = vfill(edges, 0)
+    for r in range(scopes[s, RUN], scopes[s, RUN_END]):
+        first, n = runs[r, 0], runs[r, 1]
+        begin = part * n // n_parts // LANES * LANES
+        end = n if part == n_parts - 1 else (part + 1) * n // n_parts // LANES * LANES
+        for k in range(begin, end, LANES):
+            i, n_left = first + k, end - k
+            put(edges, i, vadd(take(edges, i, n_left), take(more, i, n_left)), n_left)
+            put(more, i, nothing, n_left)
 
 
 @kernel

@@ -57,7 +57,8 @@ PARENT, PARENT_ARG = range(2)
 # runs of weights, and the one scope that reads it, or -1; the codes it reads if it is one finite
 # column, -1 otherwise, with their states, and whether it is another input; what of a row its
 # values, scales, factors and slots need, and what it offers to other scopes; what a row of it
-# costs; its place among those that have something to do.
+# costs; its place among those that have something to do, and that of the first of them that lies
+# in its subtree.
 (
     FIRST,
     LAST,
@@ -78,14 +79,16 @@ PARENT, PARENT_ARG = range(2)
     OFFERS,
     WORK,
     POSITION,
-) = range(19)
-N_SCOPE_COLUMNS = 19
+    SUBTREE_FROM,
+) = range(20)
+N_SCOPE_COLUMNS = 20
 # Columns of the places of a scope in a chunk of rows: how many rows it has, panels of them, and
 # panels of their first half (all, if they are not halved); where values, scales, factors and
 # slots begin, what it offers to other scopes, and the flows that come back for that; whether both
 # halves of the scope above send it flows, each to rows of their own; what it costs together with
 # all scopes below; which thread has it; room for the flows that come back to scopes below, what its
-# children need of that, and what those of its siblings need that were met before it.
+# children need of that, and what those of its siblings need that were met before it; and
+# which thread had it when there were several last, from 1, or 0.
 (
     N_DISTINCT,
     PANELS,
@@ -102,8 +105,9 @@ N_SCOPE_COLUMNS = 19
     ROOM,
     CHILDREN,
     BEFORE,
-) = range(15)
-N_PLACE_COLUMNS = 15
+    HABIT,
+) = range(16)
+N_PLACE_COLUMNS = 16
 
 # Columns of the table of blocks of cells: their columns lie from COLUMN of a list, COUNT of them,
 # with so many states; their codes are written from that row on.

@@ -1,7 +1,8 @@
 """Where the rows of every scope of a chunk lie, and which thread computes them: see chunks.py.
 
-Scopes with much of the circuit below them that have many rows are halved: two threads share them.
-All others are whole, and every thread has some that lie side by side, subtree by subtree.
+Scopes with much of the circuit below them that have many rows are halved: two threads may share
+them. That depends on the rows alone, and with it every sum's order, not on the threads that come;
+who shares what, and who has what for himself, is another matter: see owners.py.
 Flows that come back to a scope are of use until they were sent on. Its thread goes through a
 subtree from the last scope to the first, so it needs room for those that lie above and beside
 the one at work, not for all: they lie on a stack, which stays in the cache.
@@ -37,25 +38,23 @@ from .columns import (
     WORK,
 )
 from .kernel_cache import kernel
+from .owners import ABOVE_SUBTREES, MOST_THREADS, SHARED, add_costs, give_out
 from .simd import PANEL, never_inline
 
-#: Threads of a team at most.
-MOST_THREADS = 16
-#: What a task costs beside its work, and panels of rows that its weights cost as much as.
-TASK_WORK, PANELS_OF_WEIGHTS = 1000, 1
 #: Subtrees of so many equal parts of the work are not halved: one thread has them to itself.
 SUBTREES = 16
-#: The owner of halves.
-SHARED = -1
+#: In place of a half, where a thread has both.
+WHOLE = -1
 
 
 @kernel
-def place(scopes, below, active, n, n_team, places, tasks, buffers, down, offers):
+def place(scopes, below, active, n, n_team, places, tasks, lists, buffers, down, offers):
     """Say where the rows of every scope lie, and list the tasks of all threads; whether it pays."""
     never_inline()
     values, scales, factors = buffers
     _, slots, most, for_many, halved_from = down
-    _give_out(scopes, below, active, n_team, places, halved_from)
+    _halve(scopes, below, active, places, halved_from)
+    give_out(scopes, active, n_team, places, lists)
     n_values = n_scales = n_factors = n_slots = n_offers = 0
     work = full = 0
     for i in range(active.size):
@@ -80,42 +79,25 @@ def place(scopes, below, active, n, n_team, places, tasks, buffers, down, offers
 
 
 @kernel
-def _give_out(scopes, below, active, n_team, places, halved_from):
-    """Halve what is large, and say which thread has each of the others."""
-    total = whole = before = 0
+def _halve(scopes, below, active, places, halved_from):
+    """Halve what is large and has much of the circuit below."""
+    total = 0
     for i in range(active.size):
         s = active[i]
-        places[s, TWOFOLD] = places[s, SUBTREE] = 0
+        places[s, TWOFOLD] = 0
         places[s, PANELS] = (places[s, N_DISTINCT] + PANEL - 1) // PANEL
-        total += _cost(s, scopes, places)
-    for i in range(active.size):
-        s = active[i]
-        places[s, SUBTREE] += _cost(s, scopes, places)
-        if scopes[s, ABOVE] >= 0:
-            places[scopes[s, ABOVE], SUBTREE] += places[s, SUBTREE]
+    add_costs(scopes, active, places)
+    total = places[active[active.size - 1], SUBTREE]
     # From above: what is read by halves is told so before it is looked at.
     for back in range(active.size):
         s = active[active.size - 1 - back]
         panels = places[s, PANELS]
         halved = panels >= halved_from and scopes[s, CODE] < 0
         halved = halved and places[s, SUBTREE] * SUBTREES > total
-        places[s, CUT], places[s, OWNER] = panels, 0
+        places[s, CUT] = panels // 2 if halved else panels
         if halved:
-            places[s, CUT], places[s, OWNER] = panels // 2, SHARED
             for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
                 places[below[m], TWOFOLD] = 1
-        else:
-            whole += _cost(s, scopes, places)
-    for i in range(active.size):
-        s = active[i]
-        if places[s, OWNER] != SHARED:
-            places[s, OWNER] = before * n_team // max(1, whole)
-            before += _cost(s, scopes, places)
-
-
-@kernel
-def _cost(s, scopes, places):
-    return scopes[s, WORK] * (places[s, PANELS] + PANELS_OF_WEIGHTS) + TASK_WORK
 
 
 @kernel
@@ -151,7 +133,7 @@ def _stack_returns(scopes, active, places, for_many):
 def _is_stacked(s, above, places, for_many):
     if not for_many or above < 0:
         return False
-    return places[s, OWNER] != SHARED and places[s, OWNER] == places[above, OWNER]
+    return 0 <= places[s, OWNER] < ABOVE_SUBTREES and places[s, OWNER] == places[above, OWNER]
 
 
 @kernel
@@ -161,9 +143,9 @@ def _n_returns(s, scopes, places):
 
 @kernel
 def _list_tasks(active, n_team, places, tasks):
-    """Tasks of every thread: its scopes, then halves of large ones.
+    """Tasks of every thread: the subtrees that it has, then what it has of the scopes above.
 
-    Where those of thread t begin stands at 2t, where its large ones do behind it.
+    Where those of thread t begin stands at 2t, where the scopes above do behind it.
     """
     end = 2 * MOST_THREADS + 1
     pairs = max(1, n_team // 2)
@@ -171,16 +153,30 @@ def _list_tasks(active, n_team, places, tasks):
         tasks[2 * t] = end
         for i in range(active.size):
             if places[active[i], OWNER] == t:
-                tasks[end] = 2 * active[i]
+                tasks[end] = _task(active[i], WHOLE)
                 end += 1
         tasks[2 * t + 1] = end
         for i in range(active.size):
-            if places[active[i], OWNER] == SHARED:
+            if places[active[i], OWNER] == ABOVE_SUBTREES + t:
+                tasks[end] = _task(active[i], WHOLE)
+                end += 1
+            elif places[active[i], OWNER] == SHARED:
                 for half in range(2):
                     if (half * pairs + i % pairs) % n_team == t:
-                        tasks[end] = 2 * active[i] + half
+                        tasks[end] = _task(active[i], half)
                         end += 1
     tasks[2 * n_team] = end
+
+
+@kernel
+def _task(s, half):
+    return 3 * s + half + 1
+
+
+@kernel
+def task_at(tasks, i):
+    """The scope of a task, and 0 or 1 for its half or ``WHOLE``."""
+    return tasks[i] // 3, tasks[i] % 3 - 1
 
 
 @kernel

@@ -114,8 +114,10 @@ class Run:
         """Scratch for one thread: see ``step_scope``."""
         most_states, most_units = self._packer.layout.widest
         sizes = most_states + 1, most_states * most_units, most_states
-        slopes, unread = (lines.zeros(self._most_weights, self._packer.dtype) for _ in range(2))
-        return *(lines.zeros(size) for size in sizes), slopes, unread
+        n, dtype = self._most_weights, self._packer.dtype
+        # Lanes that lie a power of two apart would have the same places in the caches.
+        slopes = lines.zeros((2, (n // lines.LINE + 2) * lines.LINE), dtype)
+        return *(lines.zeros(size) for size in sizes), slopes, lines.zeros(n, dtype)
 
     def begin(
         self,

@@ -11,6 +11,7 @@ from ...utils.lazy import lazy
 from . import lines
 from .chunks import TOLD
 from .columns import (
+    ABOVE,
     ARG,
     ARG_END,
     CODE,
@@ -35,6 +36,7 @@ from .columns import (
     RUN_END,
     SKIP,
     STATES,
+    SUBTREE_FROM,
     SUM,
     UNITS,
     UNLIKE,
@@ -44,7 +46,7 @@ from .columns import (
     WORK,
 )
 from .forward import NUMBERS_AT_ONCE, ROWS_AT_ONCE
-from .places import MOST_THREADS
+from .owners import MOST_SUBTREES, MOST_THREADS, N_SUBTREE_COLUMNS
 from .plan import make_plan
 from .scopes import Scoped
 from .simd import PANEL
@@ -183,7 +185,12 @@ class Sharing:
     def _active(self) -> np.ndarray:
         """Scopes with something to do, subtree by subtree, those below before those above."""
         order = [s for s in self._subtrees() if self.scopes[s, WORK] > 0]
-        self.scopes[order, POSITION] = np.arange(len(order))
+        self.scopes[order, POSITION] = self.scopes[order, SUBTREE_FROM] = np.arange(len(order))
+        for s in order:
+            above = self.scopes[s, ABOVE]
+            if above >= 0:
+                first = min(self.scopes[above, SUBTREE_FROM], self.scopes[s, SUBTREE_FROM])
+                self.scopes[above, SUBTREE_FROM] = first
         return np.array(order, dtype=np.int64)
 
     @lazy
@@ -251,7 +258,16 @@ class Sharing:
                 *self._blocks,
             ),
             (*lines.zeros((2, n_scopes, step), dtype=np.int32), mapped),
-            (places, lines.zeros(2 * MOST_THREADS + 1 + 2 * n_scopes, dtype=np.int64)),
+            (
+                places,
+                (
+                    lines.zeros(2 * MOST_THREADS + 1 + 2 * n_scopes, dtype=np.int64),
+                    (
+                        *lines.zeros((2, MOST_SUBTREES, N_SUBTREE_COLUMNS), dtype=np.int64),
+                        lines.zeros(MOST_THREADS, dtype=np.int64),
+                    ),
+                ),
+            ),
             (
                 empty(values),
                 (empty(scales), lines.zeros(scales), empty(scales), empty(scales)),

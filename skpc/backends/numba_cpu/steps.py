@@ -230,7 +230,8 @@ def go_on_in_place(arrays):
 def bare_scratch(arrays):
     """What ``step_scope`` writes over, as bare pointers."""
     ratios, used, tops, slopes, unread = arrays
-    return pointer(ratios), pointer(used), pointer(tops), pointer(slopes), pointer(unread)
+    places = pointer(ratios), pointer(used), pointer(tops), pointer(slopes)
+    return *places, slopes.shape[1], pointer(unread)
 
 
 @kernel
@@ -291,8 +292,8 @@ def step_scope(s, tells, part, n_parts, own_edges, edges, leaf_out, own, steppin
         how many lanes there are, and how far these lie apart. They are cleared.
     own : tuple of pointer
         Scratch of this thread: two as ``unpack_tables`` needs them and one for ``pack_tables``;
-        derivatives by the weights of a scope or of a merged sum; and a place for packed weights
-        that nobody reads.
+        two lanes of derivatives by the weights of a scope, or of a merged sum, and how far they
+        lie apart; and a place for packed weights that nobody reads.
     stepping : Stepping
     """
     never_inline()
@@ -328,7 +329,7 @@ def _visit_vectors(s, tells, learns, part, n_parts, edges, leaf_out, own, steppi
     step = load(says, KEEP), load(says, LEARN), by_top_down, scale, smallest
     reached, sent = stepping.reach, stepping.messages
     kernels_read, one, more = stepping.packed[0], np.int64(1), stepping.rows_more
-    _, _, _, slopes, unread = own
+    _, _, _, slopes, _, unread = own
     tells = tells and by_top_down != 0
     first, mine = stepping.of_scopes.vector_start, stepping.of_scopes.vectors
     finite = True

@@ -190,7 +190,7 @@ def learn_tiles(
                         break
                     begin_chunk(shared)
                     mine[N_THREADS] = 1 + _call(none + FOLLOWS, mine, job[N_HELPERS], batches)
-            step = _step_of(job[N_BATCHES] > 0, done, mine, of_rows, unit, edges, leaf_out, batches)
+            step = _step_of(job[N_BATCHES] > 0, done, mine, of_rows, unit, batches)
             model = (
                 pointer_at(numbers, mine[AT_WEIGHTS]),
                 pointer_at(numbers, mine[AT_TABLE]),
@@ -204,13 +204,9 @@ def learn_tiles(
                 if mine[TOGETHER] == LEADS or mine[TOGETHER] == FOLLOWS:
                     second = min(1, edges.shape[0] - 1)
                     learning = (
-                        row_weights,
-                        pointer(edges),
-                        pointer(leaf_out),
-                        offset(pointer(edges), second * edges.shape[1]),
-                        offset(pointer(leaf_out), second * leaf_out.shape[1]),
-                        mine[TOGETHER] != ALONE,
-                    )
+                        row_weights, pointer(edges), second * edges.shape[1],
+                        pointer(leaf_out), second * leaf_out.shape[1],
+                    )  # fmt: skip
                     cells = mine[KIND], mine[AT_CELLS], mine[CELL_ROWS], mine[CELL_COLUMNS]
                     paid = take_part(
                         mine[TOGETHER] == LEADS, mine[N_THREADS], mine[TURNS], cells, model, data,
@@ -245,10 +241,7 @@ def learn_tiles(
                                 begin_chunk(shared)
                                 alone = mine[TOGETHER] == ALONE  # no literal, as above
                                 cells = none - 1, none, none, none
-                                learning = (
-                                    row_weights, lane_edges, lane_leaves, lane_edges, lane_leaves,
-                                    not alone,
-                                )  # fmt: skip
+                                learning = row_weights, lane_edges, none, lane_leaves, none
                                 if take_part(
                                     alone, none + 1, none, cells, model, data, begun * PANEL,
                                     length, lost, log_likelihood, bound, learning, step, shared,
@@ -308,22 +301,20 @@ def learn_tiles(
 
 
 @kernel
-def _step_of(is_taken, done, mine, of_rows, unit, edges, leaf_out, batches):
+def _step_of(is_taken, done, mine, of_rows, unit, batches):
     """Of the batch that comes next, for ``take_part``; None where there never is one."""
     if batches is None:
         return None
     _, _, _, _, row_sums, steps, results, _, own, arrays = batches
     batch = (*of_rows, row_sums), mine[CELL_ROWS], unit, steps[done], results[done]
-    all_edges = pointer(edges), edges.shape[1]
-    all_leaves = pointer(leaf_out), leaf_out.shape[1]
-    return is_taken, batch, all_edges, all_leaves, bare_scratch(own), bare_stepping(arrays)
+    return is_taken, batch, bare_scratch(own), bare_stepping(arrays)
 
 
 @kernel
 def _begin_step(step, n_lanes, batches):
     """Begin the step of all scopes; what came of that."""
     batches[7][:] = 0
-    _, batch, _, _, _, stepping = step
+    _, batch, _, stepping = step
     return begin_step(batch, LOST_SHARE, n_lanes, stepping)
 
 
