@@ -53,7 +53,7 @@ from .columns import (
     WORK,
 )
 from .forward import LOST_SHARE, forward_tile, root_result
-from .gather import Reading, Sending, halves
+from .gather import LINE, Reading, Sending, halves
 from .kernel_cache import kernel
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
 from .owners import SHARED, thread_by_habit
@@ -68,6 +68,7 @@ from .simd import (
     offset,
     pointer,
     pointer_at,
+    prefetch,
     store,
     vadd,
     vfill,
@@ -386,8 +387,11 @@ def sent_below(shared, s, start, half):
 def _go_up(s, half, model, data, row, lost, learning, shared, own):
     """Compute the values of a scope or of a half."""
     never_inline()
-    _, (scopes, _, _, _, _, _, _), _, (places, _), _, _, _, team = shared
+    _, (scopes, _, _, _, runs, _, _), _, (places, _), _, _, _, team = shared
     first, last = _halves(s, half, places)
+    for r in range(scopes[s, RUN], scopes[s, RUN_END]):
+        for i in range(runs[r, 0], runs[r, 0] + runs[r, 1], LINE):
+            prefetch(model[0], i)
     for i in range(first, last + 1):
         _values_up(s, i, model, data, row, lost, learning, shared, own)
     add(offset(pointer(team), TOLD + scopes.shape[0] + scopes[s, POSITION]), 1)

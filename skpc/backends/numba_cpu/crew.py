@@ -41,9 +41,11 @@ _GO = np.zeros(1, dtype=np.int64)
 #: Calls with all threads, and then with one, before the faster way is taken; after how many the
 #: other one is tried again; and how many of the last are compared, the first of all not among them,
 #: for threads have to come and caches to fill. One thread that takes so many times as long is not
-#: given all of its calls, nor another one soon.
+#: given all of its calls, nor another one soon. A call that is made to find out has so many batches
+#: at most.
 WARM, TRY_EVERY, MEMORY = 4, 24, 3
 CLEARLY, SELDOM = 1.3, 4
+TRIED_BATCHES = 4
 
 
 class Pace:
@@ -51,10 +53,16 @@ class Pace:
 
     On a machine that is busy otherwise they may get no core while they are waited for. The best of
     the last calls counts: what disturbs one of them says nothing about the next.
+
+    Attributes
+    ----------
+    is_trying : bool
+        Whether the next call is made to find out.
     """
 
     def __init__(self) -> None:
         self._n, self._since = 0, 0
+        self.is_trying = True
         self._timed = dict.fromkeys((False, True), 0)
         self._seconds: dict[bool, deque[float]] = {
             alone: deque([inf], maxlen=MEMORY) for alone in (False, True)
@@ -65,10 +73,12 @@ class Pace:
         self._n += 1
         together, alone = min(self._seconds[False]), min(self._seconds[True])
         clear = self._timed[True] > 1 and alone > CLEARLY * together
-        if self._n <= 2 * WARM and not clear:
+        self.is_trying = self._n <= 2 * WARM and not clear
+        if self.is_trying:
             return self._n > WARM
         self._since += 1
-        if self._since >= TRY_EVERY * (SELDOM if clear else 1):
+        self.is_trying = self._since >= TRY_EVERY * (SELDOM if clear else 1)
+        if self.is_trying:
             self._since = 0
             return not alone < together
         return alone < together
@@ -199,8 +209,6 @@ class Crew:
         """
         run = self._run
         assert run is not None
-        alone = n_threads > 1 and self._run_pace.prefers_alone()
-        n_helpers = 0 if alone else n_threads - 1
         written: dict[object, int] = {}
         for i, (layout, (X, weight)) in enumerate(zip(layouts, batches, strict=True)):
             job, lanes = self._batch_jobs[i], (0, layout.n_lanes)
@@ -215,22 +223,29 @@ class Crew:
                 job[:] = self._batch_jobs[like]
                 job[AT_CELLS] = address
             self._weights_at[i] = 0 if weight is None else weight.ctypes.data
-        job = self._jobs[0]
-        job[N_BATCHES], job[N_HELPERS] = len(batches), n_helpers
-        for helper in self._helpers[:n_helpers]:
-            helper.keep((run, batches))
-            helper.come()
-        started = perf_counter()
-        self._own(_GO)
-        seconds = perf_counter() - started
-        done, came = int(job[DONE]), int(job[CAME])
+        job, pace, came = self._jobs[0], self._run_pace, LEARNT
+        job[DONE] = 0
+        while job[DONE] < len(batches) and came == LEARNT:
+            first = int(job[DONE])
+            alone = n_threads > 1 and pace.prefers_alone()
+            most = TRIED_BATCHES if n_threads > 1 and pace.is_trying else len(batches)
+            last = min(first + most, len(batches))
+            n_helpers = 0 if alone else n_threads - 1
+            job[N_BATCHES], job[N_HELPERS] = last, n_helpers
+            for helper in self._helpers[:n_helpers]:
+                helper.keep((run, batches))
+                helper.come()
+            started = perf_counter()
+            self._own(_GO)
+            seconds = perf_counter() - started
+            came = int(job[CAME])
+            rows = sum(layout.n_padded for layout in layouts[first : job[DONE]])
+            if n_threads > 1 and rows:
+                pace.note(alone, seconds / rows)
         if came != LEARNT:
             self.edges[:] = 0
             self.leaf_out[:] = 0
-        if n_threads > 1 and done:
-            rows = sum(layout.n_padded for layout in layouts[:done])
-            self._run_pace.note(alone, seconds / rows)
-        return done, came
+        return int(job[DONE]), came
 
     def learn(
         self,

@@ -164,9 +164,15 @@ def add_outer_products(
                     b += LANES * PANEL
                     write_rows(right, b, none, row + i, turned, row + LANES, PANEL)
                 near = first > 0 or not is_there(ahead)
+                # What is turned next.
+                soon = q + n * PANEL
+                if first + TURNED < n_panels:
+                    soon += (first + TURNED) * q_step
+                elif n + PANEL < whole:
+                    soon += PANEL * PANEL
                 _add_turned(
                     left, p + first * p_step, p_step, turned, rows, count, result, r + n, cols,
-                    ahead, near,
+                    ahead, near, right, soon, q_step,
                 )  # fmt: skip
     if whole < cols:
         _add_over_lanes(
@@ -175,7 +181,9 @@ def add_outer_products(
 
 
 @kernel
-def _add_turned(left, p, p_step, turned, rows, n_panels, result, r, step, ahead, near):
+def _add_turned(
+    left, p, p_step, turned, rows, n_panels, result, r, step, ahead, near, right, soon, q_step
+):  # fmt: skip
     """result[m, n] += Σ_t left[m, t] · turned[t, n] for PANEL columns n."""
     zero = vfill(left, 0)
     fours = rows - rows % 4
@@ -186,6 +194,10 @@ def _add_turned(left, p, p_step, turned, rows, n_panels, result, r, step, ahead,
             for i in range(r + m * step, r + m * step + 4 * step, step):
                 for n in range(i, i + PANEL, LINE):
                     prefetch(ahead, n)
+        if m < PANEL:
+            for i in range(soon, soon + n_panels * q_step, q_step):
+                for n in range(i + m * PANEL, i + (m + 4) * PANEL, LANES):
+                    prefetch(right, n)
         for _ in range(n_panels):
             for t in range(a, a + PANEL):
                 x, y = vload(turned, k), vload(turned, k + LANES)

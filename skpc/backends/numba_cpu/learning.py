@@ -579,7 +579,7 @@ class Learner:
             leaves,
             passed.unit,
             passed.edges,
-            np.empty(most_states + 1),
+            np.empty(2 * (most_states + 1)),
             np.empty(most_states * most_units),
         )
         self._read_leaves(parts, total.leaves)

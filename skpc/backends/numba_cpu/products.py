@@ -19,6 +19,7 @@ from .simd import (
     PANEL,
     never_inline,
     offset,
+    prefetch_to_write,
     vadd,
     vdiv,
     vdouble,
@@ -74,6 +75,7 @@ def multiply(
     rounding to zero may cost.
     """
     never_inline()
+    next_panel = units * PANEL
     for p in range(n_panels):
         for h in range(0, PANEL, LANES):
             t = p * PANEL + h
@@ -88,6 +90,7 @@ def multiply(
                 for _ in range(units):
                     x = vmul(vmul(vload(a, i), wa), vmul(vload(b, i), wb))
                     vstore(out, i, x)
+                    prefetch_to_write(out, i + next_panel)
                     top = vmax(x, top)
                     bottom = vmin(x, bottom)
                     i += PANEL
@@ -98,6 +101,7 @@ def multiply(
                     x = vmul(vmul(vload(a, i), wa), vmul(vload(b, i), wb))
                     x = vmul(x, vmul(vload(c, i), wc))
                     vstore(out, i, x)
+                    prefetch_to_write(out, i + next_panel)
                     top = vmax(x, top)
                     bottom = vmin(x, bottom)
                     i += PANEL

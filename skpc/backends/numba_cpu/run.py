@@ -113,7 +113,7 @@ class Run:
     def own_space(self) -> tuple[np.ndarray, ...]:
         """Scratch for one thread: see ``step_scope``."""
         most_states, most_units = self._packer.layout.widest
-        sizes = most_states + 1, most_states * most_units, most_states
+        sizes = 2 * (most_states + 1), most_states * most_units, most_states
         n, dtype = self._most_weights, self._packer.dtype
         # Lanes that lie a power of two apart would have the same places in the caches.
         slopes = lines.zeros((2, (n // lines.LINE + 2) * lines.LINE), dtype)

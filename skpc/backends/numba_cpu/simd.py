@@ -32,6 +32,7 @@ PANEL = 2 * LANES
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 _I32 = ir.IntType(32)
+_BYTES = ir.IntType(8).as_pointer()
 _I64 = ir.IntType(64)
 _BITS = {"float": (_I32, 23, 127), "double": (_I64, 52, 1023)}
 _SUFFIX = {"float": "f32", "double": "f64"}
@@ -107,16 +108,26 @@ def is_there(typingctx, source):
 @intrinsic
 def prefetch(typingctx, source, index):
     """Bring the line of a number near, into the second cache; nothing happens for None."""
-    nothing = isinstance(source, types.NoneType)
+    return types.void(source, types.intp), _prefetching(source, 0, 2)
+
+
+@intrinsic
+def prefetch_to_write(typingctx, target, index):
+    """Make a line one's own before it is written."""
+    return types.void(target, types.intp), _prefetching(target, 1, 3)
+
+
+def _prefetching(pointer, writes, nearness):
+    nothing = isinstance(pointer, types.NoneType)
 
     def codegen(context, builder, sig, args):
         if not nothing:
-            place = builder.gep(args[0], [args[1]])
-            how = [ir.Constant(_I32, k) for k in (0, 2, 1)]
+            place = builder.bitcast(builder.gep(args[0], [args[1]]), _BYTES)
+            how = [ir.Constant(_I32, k) for k in (writes, nearness, 1)]
             _call(builder, "llvm.prefetch.p0", ir.VoidType(), place, *how)
         return context.get_dummy_value()
 
-    return types.void(source, types.intp), codegen
+    return codegen
 
 
 @intrinsic

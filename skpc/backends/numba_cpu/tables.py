@@ -25,6 +25,7 @@ from .simd import (
     load,
     offset,
     pointer,
+    prefetch,
     store,
     vadd,
     vdiv,
@@ -301,7 +302,7 @@ def unpack_tables(layout, weights, by_state, values, leaves, unit, edges, ratios
     edges : ndarray of shape (n_lanes, n_weights)
         To its first lane they are added.
     ratios, used : ndarray
-        Scratch for the most states and one more, and for the most units in most states.
+        Scratch for the most states and one more, twice, and for the most units in most states.
     """
     unpack_sums(
         np.int64(0), layout[3].shape[0], bare_layout(layout), pointer(weights), pointer(by_state),
@@ -341,20 +342,27 @@ def _unpack_sum(
     n_kept = n_states + 1
     for i in range(n_states * width):
         store(sent, i, 0.0)
+    # Ratios of counts to values, and what that is in units of derivatives.
+    scaled = offset(ratios, n_kept)
     for n in range(height):
         w, at = n * width, n * n_kept
         for s in range(n_kept):
             value, count = load(values, at + s), load(counted, at + s)
-            store(ratios, s, count / value if value > 0 and count != 0 else 0.0)
+            ratio = count / value if value > 0 and count != 0 else 0.0
+            store(ratios, s, ratio)
+            store(scaled, s, ratio / unit)
         for k in range(0, width, LANES):
             rest = width - k
             weights = take(share, w + k, rest)
-            slopes = vfill(share, load(ratios, n_states) / unit)
+            prefetch(share, w + k + 1024)
+            prefetch(share, w + k + 1032)
+            slopes = vfill(share, load(scaled, n_states))
             for s in range(n_states):
-                ratio = load(ratios, s)
                 chances = take(chance, s * n_units + k, rest)
-                slopes = vfma(vfill(share, ratio / unit), chances, slopes)
-                more = vfma(vfill(share, ratio), weights, take(sent, s * width + k, rest))
+                slopes = vfma(vfill(share, load(scaled, s)), chances, slopes)
+                more = vfma(
+                    vfill(share, load(ratios, s)), weights, take(sent, s * width + k, rest)
+                )
                 put(sent, s * width + k, more, rest)
             slopes = vadd(vdouble(take(slope, w + k, rest)), slopes)
             put(slope, w + k, vlike(slope, slopes), rest)

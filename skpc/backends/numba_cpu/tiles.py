@@ -179,6 +179,8 @@ def learn_tiles(
                 stand(flag)
                 continue
         done, came, mine = none, LEARNT, job
+        if job[N_BATCHES] > 0:
+            done = job[DONE]
         while True:
             unit = 0.0
             if batches is not None:
@@ -391,9 +393,9 @@ def _end_calls(n_helpers, batches):
 STAYS, TOGETHER, N_ROWS, TILE_PANELS, FIRST, LAST = range(6)
 KIND, AT_CELLS, CELL_ROWS, CELL_COLUMNS = range(6, 10)
 AT_WEIGHTS, AT_TABLE, AT_SCALE, AT_COEFFICIENTS = range(10, 14)
-#: How many threads there are for a chunk, and how long to look for them. Of several batches: how
-#: many, with how many helpers; how many were learnt, and what came of the last; whether a helper
-#: was called.
+#: How many threads there are for a chunk, and how long to look for them. Of several batches: where
+#: to end, with how many helpers; how many are learnt, before and after, and what came of the last;
+#: whether a helper was called.
 N_THREADS, TURNS, N_BATCHES, N_HELPERS, DONE, CAME, IS_CALLED, ENDS = range(14, 22)
 #: For rows whose codes are there.
 NO_CELLS = (-1, 0, 0, 0)
