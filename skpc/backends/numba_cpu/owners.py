@@ -26,9 +26,9 @@ SHARED, ABOVE_SUBTREES = -1, MOST_THREADS
 FROM, TO, SEVERAL, COST, THREAD = range(5)
 N_SUBTREE_COLUMNS = 5
 #: Subtrees in a list, at most.
-MOST_SUBTREES = 512
+MOST_SUBTREES = 1024
 #: Those that a thread's part of the work has many of are not looked at one by one.
-SMALL = 8
+SMALL = 16
 #: What a thread had before, and finds in its cache, it keeps while it has not too much by one of so
 #: many parts.
 FAIR = 32
@@ -130,8 +130,8 @@ def _divide(scopes, active, n_team, places, subtrees, best, loads):
         i = end - 1
         while i >= first:
             # The subtrees below, from the last to the first.
-            mine = places[active[i], SUBTREE]
-            if cost > 0 and cost + mine > small:
+            mine, habit = places[active[i], SUBTREE], places[active[i], HABIT]
+            if cost > 0 and (cost + mine > small or habit != places[active[to], HABIT]):
                 n = _insert(subtrees, n, begin, to, several, cost)
                 to, several, cost = i, 0, 0
             several += cost > 0
