@@ -112,7 +112,10 @@ def test_bits_do_not_depend_on_threads_or_on_how_many_come_together(name, solver
     assert len(found) == 1
 
 
-def test_rows_that_lose_too_much_are_learnt_by_single_steps():
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_rows_that_lose_too_much_are_learnt_by_single_steps(n_jobs, monkeypatch):
+    """Also where a call that finds out whether threads help ends before them."""
+    monkeypatch.setattr(crew, "TRIED_BATCHES", 1)
     means = [[0.5, 1e-30]] * 2 + [[1e-30, 0.5]] * 2
     inputs = [Input(i, Bernoulli(), 2, mean=np.array(m)[:, None]) for i, m in enumerate(means)]
     program = Program(Circuit(Sum(Product(inputs))))
@@ -124,7 +127,7 @@ def test_rows_that_lose_too_much_are_learnt_by_single_steps():
     batches[2][0][:3] = 1
     solver = Anemone(step_size=0.5)
     expected, total, _ = learnt(Plain(program, np.float64, 1), parameters, batches, solver, None)
-    backend = NumbaBackend(program, np.float32, 1)
+    backend = NumbaBackend(program, np.float32, n_jobs)
     found, mine, most = learnt(backend, parameters, batches, solver, None)
     assert mine == pytest.approx(total, rel=1e-5)
     assert_close(found, expected, 1e-4)

@@ -3,9 +3,9 @@
 Cells are encoded, if they are not; rows of a scope are numbered; values go up; flows come down.
 Threads that come in time are a team, and each has its part of the circuit, subtree by subtree: what
 it reads it has written itself, for the most part, and finds in its own cache; what another core
-has written takes twenty times as long to get. Where a scope has many rows, their halves are tasks
-of two threads: flows that they send to the same row below come to different places, and their sums
-to different lanes, which are added up while they are near. A thread waits for what it needs of
+has written takes twenty times as long to get. Where a scope has many rows, their halves may be
+tasks of two threads: flows that they send to the same row below come to different places, and their
+sums to different lanes, which are added up while they are near. A thread waits for what it needs of
 the others, and nothing depends on how many there are.
 
 Where a step follows, it is taken on the way down: see steps.py.
@@ -53,8 +53,9 @@ from .columns import (
     WORK,
 )
 from .forward import LOST_SHARE, forward_tile, root_result
-from .gather import LINE, Reading, Sending, halves
+from .gather import Reading, Sending, halves
 from .kernel_cache import kernel
+from .lines import FLOATS
 from .numbering import codes_are_numbers, keep_codes, number_scope, numbers_of
 from .owners import SHARED, thread_by_habit
 from .places import WHOLE, place, task_at
@@ -99,6 +100,8 @@ from .team import LATE, await_team, close_team, join_team, wait_for_flag, wait_f
 CHUNK, NO_CHUNK = 1, 2
 # What follows at the root: flows, flows and a step, or nothing, where no step can be taken.
 FLOWS, STEP, NOTHING = 1, 2, 3
+#: Weights that are fetched before what needs them is begun: more would not stay near.
+MOST_AHEAD = 1 << 15
 
 
 @kernel
@@ -222,12 +225,12 @@ def take_part(
         return False
     if me >= LATE:
         return True
-    # What a thread has for itself comes first on the way up, and last on that down.
-    first, large, last = tasks[2 * me], tasks[2 * me + 1], tasks[2 * me + 2]
-    for i in range(first, large):
+    # Subtrees come first on the way up, and last on that down; what lies above them, on top.
+    first, top, last = tasks[2 * me], tasks[2 * me + 1], tasks[2 * me + 2]
+    for i in range(first, top):
         s, _ = task_at(tasks, i)
         _go_up(s, whole, model, data, row, lost, learning, shared, own)
-    for i in range(large, last):
+    for i in range(top, last):
         s, half = task_at(tasks, i)
         for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
             _is_done(up, below[m], one, scopes, places)
@@ -250,28 +253,28 @@ def take_part(
         steps, brought = peek(offset(told, AT_ROOT)) == STEP, none
         at_work = model, data, row, learning, steps, step, shared, own
         if peek(offset(told, AT_ROOT)) == NOTHING:
-            first = large = last  # of no task
-        for back in range(last - large):
+            first = top = last  # of no task
+        for back in range(last - top):
             s, half = task_at(tasks, last - 1 - back)
             above = scopes[s, ABOVE]
             if above >= 0:
                 # Rather than wait for the other half of what is above, do what is ready.
                 while not _is_done(down, above, none, scopes, places):
-                    for i in range(first, large):
-                        small, _ = task_at(tasks, first + large - 1 - i)
-                        if _is_ready(small, none, down, scopes, places):
-                            _go_down(small, whole, *at_work)
+                    for i in range(first, top):
+                        other, _ = task_at(tasks, first + top - 1 - i)
+                        if _is_ready(other, none, down, scopes, places):
+                            _go_down(other, whole, *at_work)
                             break
                     else:
                         _is_done(down, above, one, scopes, places)
             _go_down(s, half, *at_work)
             brought = _join_halves(brought, back + 1, none, last, learning, steps, step, shared)
         for patient in range(2):
-            for back in range(large - first):
-                s, _ = task_at(tasks, large - 1 - back)
+            for back in range(top - first):
+                s, _ = task_at(tasks, top - 1 - back)
                 if _is_ready(s, patient, down, scopes, places):
                     _go_down(s, whole, *at_work)
-        _join_halves(brought, last - large, one, last, learning, steps, step, shared)
+        _join_halves(brought, last - top, one, last, learning, steps, step, shared)
         add(offset(told, FINISHED), 1)
         # All of them, or those that are done would give up standing by for what comes next.
         wait_for_number(offset(told, FINISHED), n_team)
@@ -318,7 +321,7 @@ def _are_numbered(s, patient, scopes, parts, numbered):
 
 @kernel
 def _is_ready(s, patient, down, scopes, places):
-    """Whether the flows of a small scope are to be sent, and can be; for the patient they will."""
+    """Whether the flows of a scope are to be sent, and can be; for the patient they will."""
     if peek(offset(down, scopes[s, POSITION])) != 0:
         return False
     return scopes[s, ABOVE] < 0 or _is_done(down, scopes[s, ABOVE], patient, scopes, places)
@@ -390,7 +393,7 @@ def _go_up(s, half, model, data, row, lost, learning, shared, own):
     _, (scopes, _, _, _, runs, _, _), _, (places, _), _, _, _, team = shared
     first, last = _halves(s, half, places)
     for r in range(scopes[s, RUN], scopes[s, RUN_END]):
-        for i in range(runs[r, 0], runs[r, 0] + runs[r, 1], LINE):
+        for i in range(runs[r, 0], runs[r, 0] + min(runs[r, 1], MOST_AHEAD), FLOATS):
             prefetch(model[0], i)
     for i in range(first, last + 1):
         _values_up(s, i, model, data, row, lost, learning, shared, own)

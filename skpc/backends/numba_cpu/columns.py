@@ -86,9 +86,9 @@ N_SCOPE_COLUMNS = 20
 # panels of their first half (all, if they are not halved); where values, scales, factors and
 # slots begin, what it offers to other scopes, and the flows that come back for that; whether both
 # halves of the scope above send it flows, each to rows of their own; what it costs together with
-# all scopes below; which thread has it; room for the flows that come back to scopes below, what its
-# children need of that, and what those of its siblings need that were met before it; and
-# which thread had it when there were several last, from 1, or 0.
+# all scopes below; which thread has it, see owners.py; room for the flows that come back to scopes
+# below, what its children need of that, and what those of its siblings need that were met before
+# it; and which thread had it when there were several last, from 1, or 0.
 (
     N_DISTINCT,
     PANELS,

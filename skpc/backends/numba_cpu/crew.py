@@ -39,10 +39,10 @@ from .workspace import Bench
 
 _GO = np.zeros(1, dtype=np.int64)
 #: Calls with all threads, and then with one, before the faster way is taken; after how many the
-#: other one is tried again; and how many of the last are compared, the first of all not among them,
-#: for threads have to come and caches to fill. One thread that takes so many times as long is not
-#: given all of its calls, nor another one soon. A call that is made to find out has so many batches
-#: at most.
+#: other one is tried again; and how many of the last are compared. One thread that takes so many
+#: times as long is not given all of its calls, nor another one soon. A call that is made to find
+#: out has so many batches at most. After a change the first call is not timed: threads have to come,
+#: and caches to fill.
 WARM, TRY_EVERY, MEMORY = 4, 24, 3
 CLEARLY, SELDOM = 1.3, 4
 TRIED_BATCHES = 4
@@ -62,7 +62,8 @@ class Pace:
 
     def __init__(self) -> None:
         self._n, self._since = 0, 0
-        self.is_trying = True
+        self._chosen: bool | None = None
+        self._is_first, self.is_trying = True, True
         self._timed = dict.fromkeys((False, True), 0)
         self._seconds: dict[bool, deque[float]] = {
             alone: deque([inf], maxlen=MEMORY) for alone in (False, True)
@@ -74,18 +75,21 @@ class Pace:
         together, alone = min(self._seconds[False]), min(self._seconds[True])
         clear = self._timed[True] > 1 and alone > CLEARLY * together
         self.is_trying = self._n <= 2 * WARM and not clear
-        if self.is_trying:
-            return self._n > WARM
-        self._since += 1
-        self.is_trying = self._since >= TRY_EVERY * (SELDOM if clear else 1)
-        if self.is_trying:
-            self._since = 0
-            return not alone < together
-        return alone < together
+        chosen = self._n > WARM if self.is_trying else alone < together
+        if not self.is_trying:
+            self._since += 1
+            # Two calls, of which the second is timed.
+            over = self._since - TRY_EVERY * (SELDOM if clear else 1)
+            self.is_trying = over >= 0
+            if over > 0:
+                self._since = 0
+            chosen = chosen != self.is_trying
+        self._is_first, self._chosen = chosen is not self._chosen, chosen
+        return chosen
 
     def note(self, alone: bool, seconds: float) -> None:
         """What a row of a call took."""
-        if self._n not in (1, WARM + 1):
+        if not self._is_first:
             self._seconds[alone].append(seconds)
             self._timed[alone] += 1
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .kernel_cache import kernel
+from .lines import DOUBLES
 from .simd import (
     LANES,
     PANEL,
@@ -33,8 +34,6 @@ from .transposing import TURNED, room_to_turn, write_rows
 STORE, ADD, TIMES = 0, 1, 2
 #: Rows of a result that must read what is turned, or turning costs more than it saves.
 LEAST_ROWS = 8
-#: Numbers of a cache line: float64 are fetched ahead.
-LINE = 8
 
 
 @kernel
@@ -164,7 +163,7 @@ def add_outer_products(
                     b += LANES * PANEL
                     write_rows(right, b, none, row + i, turned, row + LANES, PANEL)
                 near = first > 0 or not is_there(ahead)
-                # What is turned next.
+                # What is turned next; in the end what is there.
                 soon = q + n * PANEL
                 if first + TURNED < n_panels:
                     soon += (first + TURNED) * q_step
@@ -192,7 +191,7 @@ def _add_turned(
         a, k = p + m * PANEL, 0
         if not near:
             for i in range(r + m * step, r + m * step + 4 * step, step):
-                for n in range(i, i + PANEL, LINE):
+                for n in range(i, i + PANEL, DOUBLES):
                     prefetch(ahead, n)
         if m < PANEL:
             for i in range(soon, soon + n_panels * q_step, q_step):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .columns import CUT, PANELS
 from .kernel_cache import kernel
+from .lines import FLOATS
 from .simd import HALF, LANES, PANEL, load, never_inline, prefetch_to_write, store
 from .transposing import (
     add_half_rows,
@@ -20,9 +21,6 @@ from .transposing import (
     write_half_rows,
     write_rows,
 )
-
-#: Numbers of a cache line, if they are float32.
-LINE = 16
 
 
 class Reading(NamedTuple):
@@ -130,7 +128,8 @@ def offer(source, s, target, at, step, units, n_panels):
     wide, narrow, none = units - units % LANES, units - units % HALF, None
     for i in range(0, n_panels * PANEL, LANES):
         a = s + i // PANEL * (units * PANEL) + i % PANEL
-        for k in range(at + (i + LANES) * step, at + (i + 2 * LANES) * step, LINE):
+        soon = min(i + LANES, n_panels * PANEL - LANES)
+        for k in range(at + soon * step, at + (soon + LANES) * step, FLOATS):
             prefetch_to_write(target, k)
         for k in range(0, wide, LANES):
             write_rows(source, a + k * PANEL, none, i, target, at + k, step)

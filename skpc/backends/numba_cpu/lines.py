@@ -13,6 +13,8 @@ import numpy as np
 
 #: Bytes of a cache line, and of the widest registers.
 LINE = 64
+#: Numbers of a cache line, of float32 and of float64.
+FLOATS, DOUBLES = LINE // 4, LINE // 8
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:

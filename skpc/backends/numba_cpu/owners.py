@@ -1,10 +1,10 @@
 """Which thread has which scopes of a chunk: see places.py.
 
-A thread has whole subtrees: what it reads there it has written itself, and nobody waits for it.
-Two threads share what lies above them, where it has rows enough. From the root on the largest
+A thread has whole subtrees: what it reads there it has written itself, and within them nobody
+waits. Two threads share what lies above, where it has rows enough. From the root on the largest
 subtree is divided into those below its first scope, time and again; of all these divisions the one
 counts by which the rows are through first, when every subtree, the largest first, went to the
-thread that has least.
+thread that had it, or that has least.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import numpy as np
 
 from .columns import ABOVE, CUT, HABIT, OWNER, PANELS, SUBTREE, SUBTREE_FROM, WORK
 from .kernel_cache import kernel
+from .lanes import MAX_LANES
 from .simd import never_inline
 
 #: Threads of a team at most.
-MOST_THREADS = 16
-#: The owner of what two threads share; and what the numbers of those begin with that have a scope
-#: above the subtrees, which others wait for, alone.
+MOST_THREADS = MAX_LANES
+#: The owner of what two threads share; thread t has alone, above the subtrees, where others wait
+#: for it, what is owned by t + ``ABOVE_SUBTREES``.
 SHARED, ABOVE_SUBTREES = -1, MOST_THREADS
 # Columns of the list of subtrees: the first and last of the scopes that have something to do,
 # whether they are more than one subtree, small ones that lie side by side; what that costs; and
@@ -57,7 +58,7 @@ def _cost(s, scopes, places):
 
 @kernel
 def give_out(scopes, active, n_team, places, lists):
-    """Write which thread has every scope, or ``SHARED``; see also ``ABOVE_SUBTREES``.
+    """Write which thread has every scope, or ``SHARED`` (see ``ABOVE_SUBTREES``), and habits.
 
     Parameters
     ----------
@@ -83,13 +84,13 @@ def give_out(scopes, active, n_team, places, lists):
         s = active[i]
         if places[s, OWNER] == SHARED and places[s, CUT] == places[s, PANELS]:
             # What is too small to be shared is for who has what lies next to it.
-            habit = places[active[i - 1], HABIT] if i > 0 else 1
-            places[s, OWNER], places[s, HABIT] = ABOVE_SUBTREES + habit - 1, habit
+            mine = thread_by_habit(max(i - 1, 0), active, n_team, places)
+            places[s, OWNER], places[s, HABIT] = ABOVE_SUBTREES + mine, mine + 1
 
 
 @kernel
 def thread_by_habit(i, active, n_team, places):
-    """Which thread finds most of a scope in its cache."""
+    """Which thread finds most of a scope in its cache, and numbers its rows."""
     habit = places[active[i], HABIT]
     return (habit - 1) % n_team if habit > 0 else i * n_team // active.size
 
@@ -116,7 +117,7 @@ def _divide(scopes, active, n_team, places, subtrees, best, loads):
         s = active[end]
         cost = _cost(s, scopes, places)
         shared = places[s, CUT] != places[s, PANELS]
-        above += cost * (SHARED_COST if shared else 1.0) / pairs
+        above += cost * (SHARED_COST / pairs if shared else 1.0)
         rest -= cost
         # Any further division takes longer than this at least.
         at_least = above + rest / n_team
@@ -131,7 +132,8 @@ def _divide(scopes, active, n_team, places, subtrees, best, loads):
         while i >= first:
             # The subtrees below, from the last to the first.
             mine, habit = places[active[i], SUBTREE], places[active[i], HABIT]
-            if cost > 0 and (cost + mine > small or habit != places[active[to], HABIT]):
+            differs = habit != places[active[to], HABIT] and n < MOST_SUBTREES // 2
+            if cost > 0 and (cost + mine > small or differs):
                 n = _insert(subtrees, n, begin, to, several, cost)
                 to, several, cost = i, 0, 0
             several += cost > 0
@@ -144,8 +146,8 @@ def _divide(scopes, active, n_team, places, subtrees, best, loads):
 
 @kernel
 def _deal(subtrees, n, rest, n_team, active, places, loads):
-    """Give every subtree to the thread that had it, or to the one that has least; what that has
-    that has most."""
+    """Give every subtree to the thread that had it, or to the one that has least; the most that
+    one has."""
     for t in range(n_team):
         loads[t] = 0
     fair = rest // n_team + rest // (FAIR * n_team)

@@ -41,7 +41,7 @@ from .kernel_cache import kernel
 from .owners import ABOVE_SUBTREES, MOST_THREADS, SHARED, add_costs, give_out
 from .simd import PANEL, never_inline
 
-#: Subtrees of so many equal parts of the work are not halved: one thread has them to itself.
+#: Subtrees of so many equal parts of the work are not halved.
 SUBTREES = 16
 #: In place of a half, where a thread has both.
 WHOLE = -1
@@ -81,7 +81,6 @@ def place(scopes, below, active, n, n_team, places, tasks, lists, buffers, down,
 @kernel
 def _halve(scopes, below, active, places, halved_from):
     """Halve what is large and has much of the circuit below."""
-    total = 0
     for i in range(active.size):
         s = active[i]
         places[s, TWOFOLD] = 0

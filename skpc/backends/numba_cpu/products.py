@@ -75,8 +75,9 @@ def multiply(
     rounding to zero may cost.
     """
     never_inline()
-    next_panel = units * PANEL
     for p in range(n_panels):
+        # The last one has nothing behind it that is written next by this thread, perhaps.
+        next_panel = units * PANEL if p + 1 < n_panels else 0
         for h in range(0, PANEL, LANES):
             t = p * PANEL + h
             wa, e, r, d = _scale_at(a_scales, t)

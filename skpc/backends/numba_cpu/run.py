@@ -116,7 +116,8 @@ class Run:
         sizes = 2 * (most_states + 1), most_states * most_units, most_states
         n, dtype = self._most_weights, self._packer.dtype
         # Lanes that lie a power of two apart would have the same places in the caches.
-        slopes = lines.zeros((2, (n // lines.LINE + 2) * lines.LINE), dtype)
+        apart = (n // lines.FLOATS + 1 | 1) * lines.FLOATS
+        slopes = lines.zeros((2, apart), dtype)
         return *(lines.zeros(size) for size in sizes), slopes, lines.zeros(n, dtype)
 
     def begin(

@@ -228,10 +228,10 @@ def go_on_in_place(arrays):
 
 @kernel
 def bare_scratch(arrays):
-    """What ``step_scope`` writes over, as bare pointers."""
+    """What ``step_scope`` writes over, without arrays."""
     ratios, used, tops, slopes, unread = arrays
-    places = pointer(ratios), pointer(used), pointer(tops), pointer(slopes)
-    return *places, slopes.shape[1], pointer(unread)
+    for_tables = pointer(ratios), pointer(used), pointer(tops)
+    return *for_tables, pointer(slopes), slopes.shape[1], pointer(unread)
 
 
 @kernel
@@ -290,10 +290,10 @@ def step_scope(s, tells, part, n_parts, own_edges, edges, leaf_out, own, steppin
     own_edges, edges, leaf_out : tuple
         Derivatives by the weights of the scope itself, by other weights, and leaf sums: a pointer,
         how many lanes there are, and how far these lie apart. They are cleared.
-    own : tuple of pointer
-        Scratch of this thread: two as ``unpack_tables`` needs them and one for ``pack_tables``;
-        two lanes of derivatives by the weights of a scope, or of a merged sum, and how far they
-        lie apart; and a place for packed weights that nobody reads.
+    own : tuple
+        Of ``bare_scratch``, of this thread: two as ``unpack_tables`` needs them and one for
+        ``pack_tables``; two lanes of derivatives by the weights of a scope, or of a merged sum, and
+        how far they lie apart; and a place for packed weights that nobody reads.
     stepping : Stepping
     """
     never_inline()
@@ -472,7 +472,7 @@ def take_step(leads, n_threads, turns, scopes, told, edges, leaf_out, own, stepp
         ``STEPPED`` + n_scopes zeros.
     edges, leaf_out : ndarray of shape (n_lanes or more, ...)
         Sums, which are cleared.
-    own : tuple of pointer
+    own : tuple
         As in ``step_scope``.
     stepping : Stepping
     """

@@ -25,7 +25,6 @@ from .simd import (
     load,
     offset,
     pointer,
-    prefetch,
     store,
     vadd,
     vdiv,
@@ -354,15 +353,11 @@ def _unpack_sum(
         for k in range(0, width, LANES):
             rest = width - k
             weights = take(share, w + k, rest)
-            prefetch(share, w + k + 1024)
-            prefetch(share, w + k + 1032)
             slopes = vfill(share, load(scaled, n_states))
             for s in range(n_states):
                 chances = take(chance, s * n_units + k, rest)
                 slopes = vfma(vfill(share, load(scaled, s)), chances, slopes)
-                more = vfma(
-                    vfill(share, load(ratios, s)), weights, take(sent, s * width + k, rest)
-                )
+                more = vfma(vfill(share, load(ratios, s)), weights, take(sent, s * width + k, rest))
                 put(sent, s * width + k, more, rest)
             slopes = vadd(vdouble(take(slope, w + k, rest)), slopes)
             put(slope, w + k, vlike(slope, slopes), rest)
