@@ -41,7 +41,7 @@ _GO = np.zeros(1, dtype=np.int64)
 #: Calls with all threads, and then with one, before the faster way is taken; after how many the
 #: other one is tried again; and how many of the last are compared. One thread that takes so many
 #: times as long is not given all of its calls, nor another one soon. A call that is made to find
-#: out has so many batches at most. After a change the first call is not timed: threads have to come,
+#: out has so many batches at most. After a change the first call is not timed: threads must come,
 #: and caches to fill.
 WARM, TRY_EVERY, MEMORY = 4, 24, 3
 CLEARLY, SELDOM = 1.3, 4
