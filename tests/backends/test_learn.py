@@ -186,9 +186,15 @@ def test_teams_change_no_bit(units, most_work, teams, monkeypatch):
     found = set()
     for n_jobs in (1, 2, 4):
         backend = NumbaBackend(program, np.float32, n_jobs)
-        learned, _, most = learnt(backend, parameters, batches, Anemone(), smoothing_of(program))
-        assert most == 3
-        found.add(bits(learned))
+        for _ in range(100):
+            learned, _, most = learnt(
+                backend, parameters, batches, Anemone(), smoothing_of(program)
+            )
+            assert most == 3
+            found.add(bits(learned))
+            # A helper that waits in vain on a busy machine, for this thread has no core, leaves.
+            if n_jobs == 1 or teams[-1] > 1:
+                break
     assert len(found) == 1
     assert max(teams) > 1
     plain = Plain(program, np.float32, 1)

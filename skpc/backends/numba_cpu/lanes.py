@@ -84,7 +84,7 @@ def allowed_threads(n_jobs: int | None) -> int:
         backend, _ = joblib.parallel.get_active_backend()
         nested = getattr(backend, "nesting_level", 0) or 0
         return 1 if nested > 0 else most
-    return max(1, most + 1 + n_jobs) if n_jobs < 0 else n_jobs
+    return max(1, most + 1 + n_jobs) if n_jobs < 0 else int(n_jobs)
 
 
 @contextmanager
