@@ -110,8 +110,7 @@ def _divide(scopes, active, n_team, places, subtrees, best, loads):
         if time < shortest:
             shortest, n_best = time, n
             for k in range(n):
-                for c in range(N_SUBTREE_COLUMNS):
-                    best[k, c] = subtrees[k, c]
+                _copy(subtrees, k, best, k)
         # Divide the first, which is the largest.
         first, end = subtrees[0, FROM], subtrees[0, TO]
         s = active[end]
@@ -125,8 +124,7 @@ def _divide(scopes, active, n_team, places, subtrees, best, loads):
             return n_best
         n -= 1
         for k in range(n):
-            for c in range(N_SUBTREE_COLUMNS):
-                subtrees[k, c] = subtrees[k + 1, c]
+            _copy(subtrees, k + 1, subtrees, k)
         to, begin, several, cost = end - 1, end - 1, 0, 0
         i = end - 1
         while i >= first:
@@ -172,11 +170,16 @@ def _insert(subtrees, n, begin, to, several, cost):
         return n
     k = n
     while k > 0 and subtrees[k - 1, COST] < cost:
-        for c in range(N_SUBTREE_COLUMNS):
-            subtrees[k, c] = subtrees[k - 1, c]
+        _copy(subtrees, k - 1, subtrees, k)
         k -= 1
     _put(subtrees, k, begin, to, several, cost)
     return n + 1
+
+
+@kernel
+def _copy(source, i, target, k):
+    for c in range(N_SUBTREE_COLUMNS):
+        target[k, c] = source[i, c]
 
 
 @kernel

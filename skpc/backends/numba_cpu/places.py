@@ -2,7 +2,7 @@
 
 Scopes with much of the circuit below them that have many rows are halved: two threads may share
 them. That depends on the rows alone, and with it every sum's order, not on the threads that come;
-who shares what, and who has what for himself, is another matter: see owners.py.
+which thread has which of them is another matter: see owners.py.
 Flows that come back to a scope are of use until they were sent on. Its thread goes through a
 subtree from the last scope to the first, so it needs room for those that lie above and beside
 the one at work, not for all: they lie on a stack, which stays in the cache.

@@ -76,7 +76,7 @@ def multiply(
     """
     never_inline()
     for p in range(n_panels):
-        # The last one has nothing behind it that is written next by this thread, perhaps.
+        # What lies behind the last one may be another thread's.
         next_panel = units * PANEL if p + 1 < n_panels else 0
         for h in range(0, PANEL, LANES):
             t = p * PANEL + h
