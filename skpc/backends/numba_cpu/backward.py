@@ -55,7 +55,7 @@ from .columns import (
     WIDTH,
 )
 from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
-from .gather import gather, scatter
+from .gather import divide, gather, scatter
 from .kernel_cache import kernel
 from .leaves import exponential_backward, given_backward, table_backward
 from .mixing import kronecker_backward, mix_backward
@@ -119,18 +119,6 @@ def _leaf_flow(step, tables, flow, data, first_row, n_panels, leaf_out, scattere
             leaf_out,
             step[LEAF_OUT],
         )
-
-
-@kernel
-def _divide_returns(step, n_panels, flow, scratch, scattered):
-    """Derivatives by what a sum offers, into the scratch, where its child reads them next."""
-    never_inline()
-    units, none = step[UNITS], np.int64(0)
-    at, width = step[OFFER], scattered.width
-    gather(None, none, scattered.mine, at, width, scratch, none, units, n_panels)
-    gather(None, none, scattered.offered, at, width, flow, none, units, n_panels)
-    for i in range(0, units * n_panels * PANEL, LANES):
-        vstore(scratch, i, vdivide_or_zero(vload(scratch, i), vload(flow, i)))
 
 
 @kernel
@@ -255,7 +243,9 @@ def backward_tile(
         units = step[UNITS]
         if op == SUM and step[PASSING]:
             if scattered is not None:
-                _divide_returns(step, n_panels, flow, scratch, scattered)
+                # Derivatives by what it offers, where its child reads them next.
+                mine, given, width = scattered.mine, scattered.offered, scattered.width
+                divide(mine, given, step[OFFER], width, scratch, units, n_panels)
             continue
         size = units * rows
         value = step[VALUE] * rows

@@ -15,7 +15,9 @@ from .simd import HALF, LANES, PANEL, load, never_inline, prefetch_to_write, sto
 from .transposing import (
     add_half_rows,
     add_rows,
+    read_half_quotients,
     read_half_rows,
+    read_quotients,
     read_rows,
     row_of,
     write_half_rows,
@@ -102,6 +104,27 @@ def gather(rows, r, source, at, step, target, t, units, n_panels):
             for j in range(LANES):
                 a = at + row_of(rows, r + i + j) * step + k
                 store(target, o + k * PANEL + j, load(source, a))
+
+
+@kernel
+def divide(source, divisor, at, step, target, units, n_panels):
+    """target[k, i] = source[i, k] / divisor[i, k], or 0 where that is not above 0."""
+    never_inline()
+    wide, narrow = units - units % LANES, units - units % HALF
+    for i in range(0, n_panels * PANEL, LANES):
+        o = i // PANEL * (units * PANEL) + i % PANEL
+        for k in range(0, wide, LANES):
+            read_quotients(source, divisor, at + k, i, step, target, o + k * PANEL)
+        for k in range(wide, narrow, HALF):
+            read_half_quotients(source, divisor, at + k, i, step, target, o + k * PANEL)
+        for k in range(narrow, units):
+            for a in range(at + i * step + k, at + (i + LANES) * step + k, step):
+                below, quotient = load(divisor, a), 0
+                if below > 0:
+                    quotient = load(source, a) / below
+                store(target, o + k * PANEL, quotient)
+                o += 1
+            o -= LANES
 
 
 @kernel

@@ -164,7 +164,7 @@ def _splat(builder, value):
 
 
 def _constant(kind, value):
-    return ir.Constant(kind, [value] * LANES)
+    return ir.Constant(kind, [value] * kind.count)
 
 
 def _call(builder, name, result, *args):
@@ -339,16 +339,16 @@ vmax = _extremum(">", "The larger number of each lane; b where one is NaN.")
 vmin = _extremum("<", "The smaller number of each lane; b where one is NaN.")
 
 
+def divide_or_zero(builder, a, b):
+    """Instructions for a / b where b > 0, else 0."""
+    zero = _constant(a.type, 0.0)
+    return builder.select(builder.fcmp_ordered(">", b, zero), builder.fdiv(a, b), zero)
+
+
 @intrinsic
 def vdivide_or_zero(typingctx, a, b):
     """a / b where b > 0, else 0: a flow of 0/0 is 0."""
-
-    def codegen(context, builder, sig, args):
-        zero = _constant(args[0].type, 0.0)
-        positive = builder.fcmp_ordered(">", args[1], zero)
-        return builder.select(positive, builder.fdiv(*args), zero)
-
-    return a(a, b), codegen
+    return a(a, b), lambda context, builder, sig, args: divide_or_zero(builder, *args)
 
 
 @intrinsic

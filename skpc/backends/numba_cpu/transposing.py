@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import HALF, LANES, PANEL, Vector
+from .simd import HALF, LANES, PANEL, Vector, divide_or_zero
 
 #: Panels of which PANEL units are turned at once: 16 KB of numbers, which stay in the first cache.
 TURNED = 4
@@ -78,6 +78,15 @@ def row_of(typingctx, rows, i):
     return types.int64(rows, types.int64), codegen
 
 
+def _turn(builder, parts, width, target, t, bits):
+    """Store so many numbers of each of LANES rows as a block of a panel."""
+    if width < LANES:
+        both = list(range(LANES))
+        parts = [_shuffled(builder, parts[i], parts[i + width], both) for i in range(width)]
+    for u, vector in enumerate(_transposed(builder, parts)):
+        _store(builder, vector, _unit(builder, target, t, u), bits)
+
+
 def _reading(width, doc):
     @intrinsic
     def function(typingctx, rows, first, source, at, step, target, t):
@@ -88,14 +97,33 @@ def _reading(width, doc):
             kind = ir.VectorType(whole.element, width)
             places = _places(context, builder, (rows, args[0]), *args[1:5])
             parts = [_load(builder, place, kind, bits) for place in places]
-            if width < LANES:
-                both = list(range(LANES))
-                parts = [_shuffled(builder, parts[i], parts[i + width], both) for i in range(width)]
-            for u, vector in enumerate(_transposed(builder, parts)):
-                _store(builder, vector, _unit(builder, *args[5:7], u), bits)
+            _turn(builder, parts, width, *args[5:7], bits)
             return context.get_dummy_value()
 
         kinds = rows, types.intp, source, types.intp, types.intp, target, types.intp
+        return types.void(*kinds), codegen
+
+    function.__doc__ = doc
+    return function
+
+
+def _dividing(width, doc):
+    @intrinsic
+    def function(typingctx, source, divisor, at, first, step, target, t):
+        bits, none = source.dtype.bitwidth, (types.none, None)
+
+        def codegen(context, builder, sig, args):
+            whole = context.get_value_type(Vector(source.dtype))
+            kind = ir.VectorType(whole.element, width)
+            above, below, at, first, step = args[:5]
+            parts = []
+            for pair in zip(*(_places(context, builder, none, first, a, at, step) for a in (above, below))):
+                a, b = (_load(builder, place, kind, bits) for place in pair)
+                parts.append(divide_or_zero(builder, a, b))
+            _turn(builder, parts, width, *args[5:7], bits)
+            return context.get_dummy_value()
+
+        kinds = source, divisor, types.intp, types.intp, types.intp, target, types.intp
         return types.void(*kinds), codegen
 
     function.__doc__ = doc
@@ -132,6 +160,8 @@ def _writing(width, adds, doc):
 
 read_rows = _reading(LANES, "Turn LANES numbers of each of LANES rows into a block of a panel.")
 read_half_rows = _reading(HALF, "The same of HALF numbers.")
+read_quotients = _dividing(LANES, "Turn a block of LANES rows by LANES, divided by another one.")
+read_half_quotients = _dividing(HALF, "The same of HALF numbers.")
 write_rows = _writing(LANES, False, "Write a block of LANES units of a panel to LANES rows.")
 write_half_rows = _writing(HALF, False, "The same for HALF units.")
 add_rows = _writing(LANES, True, "Add a block of LANES units of a panel to LANES rows.")
