@@ -12,8 +12,15 @@ AT, BEHIND = 3, 5
 
 @numba.njit
 def turn(rows, source, step, panels, units, n_panels, taken):
-    gather(pointer(rows), 0, pointer(source), AT, step, pointer(panels), 0, units, n_panels)
-    gather(None, 0, pointer(source), AT, step, pointer(taken), 0, units, n_panels)
+    gather(pointer(rows), 0, pointer(source), None, AT, step, pointer(panels), 0, units, n_panels)
+    gather(None, 0, pointer(source), None, AT, step, pointer(taken), 0, units, n_panels)
+
+
+@numba.njit
+def turn_quotients(source, divisor, step, panels, units, n_panels):
+    gather(
+        None, 0, pointer(source), pointer(divisor), AT, step, pointer(panels), 0, units, n_panels
+    )
 
 
 @numba.njit
@@ -40,6 +47,12 @@ def test_rows_become_panels_and_come_back(units, dtype):
     np.testing.assert_array_equal(as_rows(panels, units), source[rows, mine])
     np.testing.assert_array_equal(as_rows(taken, units), source[:, mine])
 
+    divisor = rng.integers(0, 3, (n, step)).astype(dtype)
+    turn_quotients(source.ravel(), divisor.ravel(), step, panels, units, n_panels)
+    expected = np.divide(source, divisor, out=np.zeros_like(source), where=divisor > 0)
+    np.testing.assert_array_equal(as_rows(panels, units), expected[:, mine])
+
+    turn(rows, source.ravel(), step, panels, units, n_panels, taken)
     before = rng.random((n, step)).astype(dtype)
     sums, copy = before.copy(), before.copy()
     turn_back(rows, panels, sums.reshape(-1), copy.reshape(-1), step, units, n_panels)

@@ -55,7 +55,7 @@ from .columns import (
     WIDTH,
 )
 from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
-from .gather import divide, gather, scatter
+from .gather import gather, scatter
 from .kernel_cache import kernel
 from .leaves import exponential_backward, given_backward, table_backward
 from .mixing import kronecker_backward, mix_backward
@@ -222,13 +222,15 @@ def backward_tile(
     leaf_out,
     scattered,
     ahead,
+    behind,
 ):
     """Flows of the vectors from ``last`` back to ``first``; edge and leaf flows are added up.
 
     A sum's values, if it is kept, are overwritten by its derivative ∂ log p / ∂ value: flow /
     value. Edge flows are stored without the factor θ, which is common to all rows. ``scattered``
     is where gathers send theirs: see ``gather.py``; None if there are none. ``ahead`` are weights
-    that will be read next: see ``add_outer_products``.
+    that will be read next: see ``add_outer_products``; ``behind`` is what the next scope reads:
+    see ``matrix_times_panels``.
     """
     never_inline()
     instructions, args, pulls = tables
@@ -245,7 +247,8 @@ def backward_tile(
             if scattered is not None:
                 # Derivatives by what it offers, where its child reads them next.
                 mine, given, width = scattered.mine, scattered.offered, scattered.width
-                divide(mine, given, step[OFFER], width, scratch, units, n_panels)
+                at = step[OFFER]
+                gather(None, none, mine, given, at, width, scratch, none, units, n_panels)
             continue
         size = units * rows
         value = step[VALUE] * rows
@@ -315,6 +318,7 @@ def backward_tile(
                         values,
                         value,
                         units * PANEL,
+                        behind,
                     )
         if not single and (n_pulls > 0 or slot >= 0 or offered >= 0):
             zero = vfill(flow, 0)
@@ -329,7 +333,7 @@ def backward_tile(
             if scattered is not None:
                 if offered >= 0:
                     mine, width = scattered.mine, scattered.width
-                    gather(None, none, mine, offered, width, scratch, none, units, n_panels)
+                    gather(None, none, mine, None, offered, width, scratch, none, units, n_panels)
                     if slot >= 0:
                         for i in range(0, size, LANES):
                             more = vload(slots, slot + i)

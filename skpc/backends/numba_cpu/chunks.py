@@ -489,7 +489,8 @@ def _go_down(s, half, model, data, row, learning, steps, step, shared, own):
 @kernel
 def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead):
     never_inline()
-    tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, offers, _ = shared
+    tables, of_scopes, numbers, (places, _), buffers, down, offers, _ = shared
+    scopes, _, below, active, _, _, _ = of_scopes
     _, (values, factors) = chunk_buffers(buffers)
     first_panel, n_panels = _part(s, half, places)
     start, rows = first_panel * PANEL, n_panels * PANEL
@@ -505,11 +506,18 @@ def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead):
         for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
             size = scopes[below[m], OFFERS] * places[below[m], PANELS] * PANEL
             _clear(offers[1], places[below[m], AT_RETURNS] + half * size, size)
+    here = offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start)
+    given = offset(pointer(offers[0]), places[s, AT_OFFERS] + scopes[s, OFFERS] * start)
+    # What lies before this is needed next, unless another thread is at work there.
+    before = active[max(scopes[s, POSITION] - 1, 0)]
+    mine = places[s, OWNER] != SHARED and places[s, OWNER] == places[before, OWNER]
+    back = rows * mine
+    behind = offset(here, -scopes[s, VALUES] * back), offset(given, -scopes[s, OFFERS] * back)
     backward_tile(
         tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels,
-        offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start),
-        offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]),
+        here, offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]),
         pointer(own[0]), slots, edges, leaf_out, sent_below(shared, s, start, half), ahead,
+        (*behind, 4 * PANEL),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .kernel_cache import kernel
-from .lines import DOUBLES
+from .lines import DOUBLES, FLOATS
 from .simd import (
     LANES,
     PANEL,
@@ -19,6 +19,7 @@ from .simd import (
     load,
     never_inline,
     prefetch,
+    prefetch_to_write,
     store,
     vadd,
     vbroadcast,
@@ -72,19 +73,28 @@ def matrix_times_panels(
     other,
     o,
     o_step,
+    ahead=None,
 ):
     """result[m] = Σ_k matrix[m, k] · source[k] for every row of the tile.
 
     ``matrix[at + m·row_step + k·col_step]``; vectors start at ``s``, ``r`` and move by their
     step a panel. ``mode``: STORE, ADD to the result, or TIMES ``other`` before storing.
+    ``ahead``: two places that are read or written next, and how many numbers of each are fetched,
+    one after the other, with every four rows of a panel: memory has the time of the product.
     """
     never_inline()
     zero = vfill(result, 0)
-    fours = rows - rows % 4
+    fours, fetched = rows - rows % 4, 0
     for _ in range(n_panels):
         m = 0
         while m < fours:
             a = at + m * row_step
+            if ahead is not None:
+                one, another, n = ahead
+                for i in range(fetched, fetched + n, FLOATS):
+                    prefetch_to_write(one, i)
+                    prefetch_to_write(another, i)
+                fetched += n
             c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = zero
             k = s
             for _ in range(cols):
@@ -163,15 +173,9 @@ def add_outer_products(
                     b += LANES * PANEL
                     write_rows(right, b, none, row + i, turned, row + LANES, PANEL)
                 near = first > 0 or not is_there(ahead)
-                # What is turned next; in the end what is there.
-                soon = q + n * PANEL
-                if first + TURNED < n_panels:
-                    soon += (first + TURNED) * q_step
-                elif n + PANEL < whole:
-                    soon += PANEL * PANEL
                 _add_turned(
                     left, p + first * p_step, p_step, turned, rows, count, result, r + n, cols,
-                    ahead, near, right, soon, q_step,
+                    ahead, near,
                 )  # fmt: skip
     if whole < cols:
         _add_over_lanes(
@@ -180,9 +184,7 @@ def add_outer_products(
 
 
 @kernel
-def _add_turned(
-    left, p, p_step, turned, rows, n_panels, result, r, step, ahead, near, right, soon, q_step
-):  # fmt: skip
+def _add_turned(left, p, p_step, turned, rows, n_panels, result, r, step, ahead, near):
     """result[m, n] += Σ_t left[m, t] · turned[t, n] for PANEL columns n."""
     zero = vfill(left, 0)
     fours = rows - rows % 4
@@ -193,10 +195,6 @@ def _add_turned(
             for i in range(r + m * step, r + m * step + 4 * step, step):
                 for n in range(i, i + PANEL, DOUBLES):
                     prefetch(ahead, n)
-        if m < PANEL:
-            for i in range(soon, soon + n_panels * q_step, q_step):
-                for n in range(i + m * PANEL, i + (m + 4) * PANEL, LANES):
-                    prefetch(right, n)
         for _ in range(n_panels):
             for t in range(a, a + PANEL):
                 x, y = vload(turned, k), vload(turned, k + LANES)

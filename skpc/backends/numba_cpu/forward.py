@@ -52,6 +52,7 @@ from .dense import ADD, STORE, matrix_times_panels
 from .gather import gather, gather_scale, halves, offer
 from .kernel_cache import kernel
 from .leaves import exponential_forward, given_forward, table_forward
+from .lines import FLOATS
 from .mixing import kronecker_forward, mix_forward
 from .products import (
     LN2,
@@ -68,6 +69,7 @@ from .simd import (
     PANEL,
     never_inline,
     offset,
+    prefetch_to_write,
     vfill,
     vstore,
 )
@@ -91,7 +93,7 @@ def forward_tile(
     instructions, args, _ = tables
     weights, _, _, coefficients = model
     codes, floats, n_rows = data
-    rows = n_panels * PANEL
+    none, rows = np.int64(0), n_panels * PANEL
     exponent = scales[1]
     for v in range(first, last):
         step = instructions[v]
@@ -130,15 +132,15 @@ def forward_tile(
                 )
             whole_scale(scales, scale, rows, lost)
         elif op == PRODUCT:
-            product(step, tables, model, n_panels, values, scales, lost, gathered)
+            product(v, last, tables, model, n_panels, values, scales, lost, gathered)
         elif op == TRANSPOSE:
             a = args[arg, CHILD_VALUE] * rows
             height = args[arg, HEIGHT]
             transpose(values, a, values, out, height, args[arg, COLUMNS], n_panels)
             copy_scale(scales, args[arg, CHILD_SCALE] * rows, scale, rows)
         elif op == SUM and step[PASSING]:
-            if gathered is not None:
-                _sum_to_offer(step, args, weights, values, rows, n_panels, gathered)
+            if gathered is not None and instructions[v - 1, OP] != PRODUCT:
+                _offer_sum(step, args, weights, values, none, n_panels, n_panels, gathered)
         elif op == SUM and step[DIRECT]:
             for j in range(arg, end):
                 matrix_times_panels(
@@ -219,7 +221,7 @@ def read(
             place, scope = gathered.places[s], gathered.scopes[s]
             at = place[AT_OFFERS] + instructions[args[step[ARG], CHILD], OFFER]
             gather(
-                gathered.rows, number, gathered.offers, at, scope[OFFERS], out, none, units,
+                gathered.rows, number, gathered.offers, None, at, scope[OFFERS], out, none, units,
                 n_panels,
             )  # fmt: skip
             at = args[step[ARG], CHILD_SCALE]
@@ -247,23 +249,33 @@ def whole_scale(scales, scale, rows, lost):
 
 
 @kernel
-def product(step, tables, model, n_panels, values, scales, lost, gathered):
-    """A product, a few panels at a time: so what it reads of other scopes stays in the cache."""
+def product(v, last, tables, model, n_panels, values, scales, lost, gathered):
+    """A product, a few panels at a time: so what it reads of other scopes stays in the cache.
+
+    A sum that follows, is only offered and reads nothing else, does so at once.
+    """
     never_inline()
     instructions, args, _ = tables
+    step = instructions[v]
     none, units, rows = np.int64(0), step[UNITS], n_panels * PANEL
-    first, last = step[ARG], step[ARG_END]
-    block = n_panels
+    first, end = step[ARG], step[ARG_END]
+    block, offered = n_panels, False
     if gathered is not None:
         block = panels_at_once(units)
+        if v + 1 < last:
+            offered = instructions[v + 1, OP] == SUM and instructions[v + 1, PASSING] != 0
     for p in range(0, n_panels, block):
         n = min(block, n_panels - p)
         start = p * PANEL
         out = offset(values, step[VALUE] * rows + start * units)
         out_scales = offset_scales(scales, step[SCALE] * rows + start)
+        if gathered is not None and (p == 0 or not offered):
+            # What is written is fetched while it is computed.
+            for i in range(0, n * PANEL * units, FLOATS):
+                prefetch_to_write(out, i)
         a, a_scales = offset(values, 0), offset_scales(scales, 0)
         b, b_scales, c, c_scales = a, a_scales, a, a_scales
-        for j in range(first, last):
+        for j in range(first, end):
             child = instructions[args[j, CHILD]]
             x = offset(values, args[j, CHILD_VALUE] * rows + start * units)
             x_scales = offset_scales(scales, args[j, CHILD_SCALE] * rows + start)
@@ -284,29 +296,36 @@ def product(step, tables, model, n_panels, values, scales, lost, gathered):
                 c, c_scales = x, x_scales
             else:
                 b, b_scales = x, x_scales
-            if three or j + 1 == last:
+            if three or j + 1 == end:
                 multiply(
                     a, b, c, three, units, n, a_scales, b_scales, c_scales, out, out_scales, lost
                 )  # fmt: skip
                 a, a_scales = out, out_scales
+        if gathered is not None and offered:
+            _offer_sum(instructions[v + 1], args, model[0], values, p, n, n_panels, gathered)
 
 
 @kernel
-def _sum_to_offer(step, args, weights, values, rows, n_panels, gathered):
-    """A sum that is only offered, a few panels at a time, as products are computed."""
+def _offer_sum(step, args, weights, values, first, n_panels, all_panels, gathered):
+    """Some panels of a sum that is only offered, from ``first``: passing, it is never kept."""
     never_inline()
     units, arg = step[UNITS], args[step[ARG]]
     width, none = arg[COLUMNS], np.int64(0)
     mine, size, passing = gathered.mine, gathered.width, gathered.passing
+    child = arg[CHILD_VALUE] * all_panels * PANEL
     block = panels_at_once(units)
-    for p in range(0, n_panels, block):
-        n = min(block, n_panels - p)
-        start = p * PANEL
+    for p in range(first, first + n_panels, block):
+        n = min(block, first + n_panels - p)
+        source, target = child + p * PANEL * width, step[OFFER] + p * PANEL * size
+        # This is written next, and the product's next block then.
+        here = offset(mine, target)
+        there = offset(values, source + n * PANEL * width) if p + n < all_panels else here
         matrix_times_panels(
-            weights, arg[WEIGHTS], width, 1, values, arg[CHILD_VALUE] * rows + start * width,
-            width * PANEL, passing, none, units * PANEL, units, width, n, STORE, passing, none, 0,
+            weights, arg[WEIGHTS], width, 1, values, source, width * PANEL, passing, none,
+            units * PANEL, units, width, n, STORE, passing, none, 0,
+            (here, there, 4 * PANEL * width // units),
         )  # fmt: skip
-        offer(passing, none, mine, step[OFFER] + start * size, size, units, n)
+        offer(passing, none, mine, target, size, units, n)
 
 
 @kernel

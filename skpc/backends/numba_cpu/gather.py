@@ -10,14 +10,11 @@ from typing import Any, NamedTuple
 
 from .columns import CUT, PANELS
 from .kernel_cache import kernel
-from .lines import FLOATS
-from .simd import HALF, LANES, PANEL, load, never_inline, prefetch_to_write, store
+from .simd import HALF, LANES, PANEL, load, never_inline, store, vdivide_or_zero
 from .transposing import (
     add_half_rows,
     add_rows,
-    read_half_quotients,
     read_half_rows,
-    read_quotients,
     read_rows,
     row_of,
     write_half_rows,
@@ -89,42 +86,25 @@ def halves(place, at, size, column):
 
 
 @kernel
-def gather(rows, r, source, at, step, target, t, units, n_panels):
+def gather(rows, r, source, divisor, at, step, target, t, units, n_panels):
     """target[k, i] = source[rows[i], k], where the rows of the source are ``step`` apart; without
-    ``rows`` they follow each other."""
+    ``rows`` they follow each other. With a ``divisor``, of rows like those, it is the quotient, or
+    0 where that is not above 0."""
     never_inline()
     wide, narrow = units - units % LANES, units - units % HALF
     for i in range(0, n_panels * PANEL, LANES):
         o = t + i // PANEL * (units * PANEL) + i % PANEL
         for k in range(0, wide, LANES):
-            read_rows(rows, r + i, source, at + k, step, target, o + k * PANEL)
+            read_rows(rows, r + i, source, divisor, at + k, step, target, o + k * PANEL)
         for k in range(wide, narrow, HALF):
-            read_half_rows(rows, r + i, source, at + k, step, target, o + k * PANEL)
+            read_half_rows(rows, r + i, source, divisor, at + k, step, target, o + k * PANEL)
         for k in range(narrow, units):
             for j in range(LANES):
                 a = at + row_of(rows, r + i + j) * step + k
-                store(target, o + k * PANEL + j, load(source, a))
-
-
-@kernel
-def divide(source, divisor, at, step, target, units, n_panels):
-    """target[k, i] = source[i, k] / divisor[i, k], or 0 where that is not above 0."""
-    never_inline()
-    wide, narrow = units - units % LANES, units - units % HALF
-    for i in range(0, n_panels * PANEL, LANES):
-        o = i // PANEL * (units * PANEL) + i % PANEL
-        for k in range(0, wide, LANES):
-            read_quotients(source, divisor, at + k, i, step, target, o + k * PANEL)
-        for k in range(wide, narrow, HALF):
-            read_half_quotients(source, divisor, at + k, i, step, target, o + k * PANEL)
-        for k in range(narrow, units):
-            for a in range(at + i * step + k, at + (i + LANES) * step + k, step):
-                below, quotient = load(divisor, a), 0
-                if below > 0:
-                    quotient = load(source, a) / below
-                store(target, o + k * PANEL, quotient)
-                o += 1
-            o -= LANES
+                value = load(source, a)
+                if divisor is not None:
+                    value = vdivide_or_zero(value, load(divisor, a))
+                store(target, o + k * PANEL + j, value)
 
 
 @kernel
@@ -151,9 +131,6 @@ def offer(source, s, target, at, step, units, n_panels):
     wide, narrow, none = units - units % LANES, units - units % HALF, None
     for i in range(0, n_panels * PANEL, LANES):
         a = s + i // PANEL * (units * PANEL) + i % PANEL
-        soon = min(i + LANES, n_panels * PANEL - LANES)
-        for k in range(at + soon * step, at + (soon + LANES) * step, FLOATS):
-            prefetch_to_write(target, k)
         for k in range(0, wide, LANES):
             write_rows(source, a + k * PANEL, none, i, target, at + k, step)
         for k in range(wide, narrow, HALF):

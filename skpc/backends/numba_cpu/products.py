@@ -19,7 +19,6 @@ from .simd import (
     PANEL,
     never_inline,
     offset,
-    prefetch_to_write,
     vadd,
     vdiv,
     vdouble,
@@ -76,8 +75,6 @@ def multiply(
     """
     never_inline()
     for p in range(n_panels):
-        # What lies behind the last one may be another thread's.
-        next_panel = units * PANEL if p + 1 < n_panels else 0
         for h in range(0, PANEL, LANES):
             t = p * PANEL + h
             wa, e, r, d = _scale_at(a_scales, t)
@@ -91,7 +88,6 @@ def multiply(
                 for _ in range(units):
                     x = vmul(vmul(vload(a, i), wa), vmul(vload(b, i), wb))
                     vstore(out, i, x)
-                    prefetch_to_write(out, i + next_panel)
                     top = vmax(x, top)
                     bottom = vmin(x, bottom)
                     i += PANEL
@@ -102,7 +98,6 @@ def multiply(
                     x = vmul(vmul(vload(a, i), wa), vmul(vload(b, i), wb))
                     x = vmul(x, vmul(vload(c, i), wc))
                     vstore(out, i, x)
-                    prefetch_to_write(out, i + next_panel)
                     top = vmax(x, top)
                     bottom = vmin(x, bottom)
                     i += PANEL

@@ -164,7 +164,7 @@ def _splat(builder, value):
 
 
 def _constant(kind, value):
-    return ir.Constant(kind, [value] * kind.count)
+    return ir.Constant(kind, [value] * LANES)
 
 
 def _call(builder, name, result, *args):
@@ -341,7 +341,7 @@ vmin = _extremum("<", "The smaller number of each lane; b where one is NaN.")
 
 def divide_or_zero(builder, a, b):
     """Instructions for a / b where b > 0, else 0."""
-    zero = _constant(a.type, 0.0)
+    zero = ir.Constant(a.type, None)
     return builder.select(builder.fcmp_ordered(">", b, zero), builder.fdiv(a, b), zero)
 
 

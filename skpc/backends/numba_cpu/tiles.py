@@ -271,7 +271,7 @@ def learn_tiles(
                             backward_tile(
                                 tables, none, instructions.shape[0], model, data, row, n_panels,
                                 values, factors, scratch, flow, slots, lane_edges, lane_leaves,
-                                sent_below(shared, none, none, none), nothing,
+                                sent_below(shared, none, none, none), nothing, None,
                             )  # fmt: skip
             restore_rounding(before)
             if batches is not None:

@@ -78,52 +78,31 @@ def row_of(typingctx, rows, i):
     return types.int64(rows, types.int64), codegen
 
 
-def _turn(builder, parts, width, target, t, bits):
-    """Store so many numbers of each of LANES rows as a block of a panel."""
-    if width < LANES:
-        both = list(range(LANES))
-        parts = [_shuffled(builder, parts[i], parts[i + width], both) for i in range(width)]
-    for u, vector in enumerate(_transposed(builder, parts)):
-        _store(builder, vector, _unit(builder, target, t, u), bits)
-
-
 def _reading(width, doc):
     @intrinsic
-    def function(typingctx, rows, first, source, at, step, target, t):
+    def function(typingctx, rows, first, source, divisor, at, step, target, t):
         bits = source.dtype.bitwidth
 
         def codegen(context, builder, sig, args):
-            whole = context.get_value_type(Vector(source.dtype))
+            row, first, source, below, at, step, target, t = args
+            whole = context.get_value_type(Vector(sig.args[2].dtype))
             kind = ir.VectorType(whole.element, width)
-            places = _places(context, builder, (rows, args[0]), *args[1:5])
-            parts = [_load(builder, place, kind, bits) for place in places]
-            _turn(builder, parts, width, *args[5:7], bits)
+
+            def block(array):
+                places = _places(context, builder, (rows, row), first, array, at, step)
+                return [_load(builder, place, kind, bits) for place in places]
+
+            parts = block(source)
+            if not isinstance(divisor, types.NoneType):
+                parts = [divide_or_zero(builder, *pair) for pair in zip(parts, block(below))]
+            if width < LANES:
+                both = list(range(LANES))
+                parts = [_shuffled(builder, parts[i], parts[i + width], both) for i in range(width)]
+            for u, vector in enumerate(_transposed(builder, parts)):
+                _store(builder, vector, _unit(builder, target, t, u), bits)
             return context.get_dummy_value()
 
-        kinds = rows, types.intp, source, types.intp, types.intp, target, types.intp
-        return types.void(*kinds), codegen
-
-    function.__doc__ = doc
-    return function
-
-
-def _dividing(width, doc):
-    @intrinsic
-    def function(typingctx, source, divisor, at, first, step, target, t):
-        bits, none = source.dtype.bitwidth, (types.none, None)
-
-        def codegen(context, builder, sig, args):
-            whole = context.get_value_type(Vector(source.dtype))
-            kind = ir.VectorType(whole.element, width)
-            above, below, at, first, step = args[:5]
-            parts = []
-            for pair in zip(*(_places(context, builder, none, first, a, at, step) for a in (above, below))):
-                a, b = (_load(builder, place, kind, bits) for place in pair)
-                parts.append(divide_or_zero(builder, a, b))
-            _turn(builder, parts, width, *args[5:7], bits)
-            return context.get_dummy_value()
-
-        kinds = source, divisor, types.intp, types.intp, types.intp, target, types.intp
+        kinds = rows, types.intp, source, divisor, types.intp, types.intp, target, types.intp
         return types.void(*kinds), codegen
 
     function.__doc__ = doc
@@ -158,10 +137,12 @@ def _writing(width, adds, doc):
     return function
 
 
-read_rows = _reading(LANES, "Turn LANES numbers of each of LANES rows into a block of a panel.")
+read_rows = _reading(
+    LANES,
+    "Turn LANES numbers of each of LANES rows into a block of a panel; with a divisor, of rows like "
+    "those, it is the quotient, or 0 where that is not above 0.",
+)
 read_half_rows = _reading(HALF, "The same of HALF numbers.")
-read_quotients = _dividing(LANES, "Turn a block of LANES rows by LANES, divided by another one.")
-read_half_quotients = _dividing(HALF, "The same of HALF numbers.")
 write_rows = _writing(LANES, False, "Write a block of LANES units of a panel to LANES rows.")
 write_half_rows = _writing(HALF, False, "The same for HALF units.")
 add_rows = _writing(LANES, True, "Add a block of LANES units of a panel to LANES rows.")
