@@ -33,3 +33,34 @@ def _cut(make: Any, shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray
     whole = make(size + LINE, dtype=np.uint8)
     start = -whole.ctypes.data % LINE
     return whole[start : start + size].view(dtype).reshape(shape)
+
+
+class Lender:
+    """Lends float64 arrays that are used again when nobody has any part of them any more.
+
+    The system clears memory that it gives, which takes as long as to write it twice.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._spare: list[np.ndarray] = []
+
+    def lend(self) -> np.ndarray:
+        """An array whose numbers are not set."""
+        try:
+            array = self._spare.pop()
+        except IndexError:
+            array = empty(self._size)
+        return np.asarray(_Loan(array, self._spare))
+
+
+class _Loan:
+    """What all arrays on the same lent memory refer to: when the last of them goes, this does."""
+
+    def __init__(self, array: np.ndarray, spare: list[np.ndarray]) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self._array, self._spare = array, spare
+
+    def __del__(self) -> None:
+        if not self._spare:  # one is enough, where each follows the one before
+            self._spare.append(self._array)

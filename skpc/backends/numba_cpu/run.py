@@ -83,6 +83,7 @@ class Run:
         #: Weights that lie here, those that the next batches lead to, and where both are.
         self._weights: np.ndarray = np.zeros(0)
         self._new: np.ndarray = self._weights
+        self._lender = lines.Lender(program.n_weights)
         self.weights_at = np.zeros(2, dtype=np.int64)
         of_scopes = list_steps(program, plan, packer.layout, sharing.scopes, sharing.scope_of)
         says = np.zeros(N_SAID)
@@ -141,7 +142,7 @@ class Run:
             step[:] = 1.0 - mixing.step, mixing.step, mixing.by_top_down
         # The first batch writes to a new array, where the others go on: so nothing is copied, and
         # what was handed out stays.
-        self._new = lines.empty(self.program.n_weights)
+        self._new = self._lender.lend()
         self.weights_at[:] = self._weights.ctypes.data, self._new.ctypes.data
 
     def read(self) -> Parameters:
