@@ -411,3 +411,30 @@ def test_a_thread_that_cannot_be_had_leaves_nobody_waiting(always, monkeypatch):
         with pytest.raises(RuntimeError, match="new thread"):
             backend.statistics(parameters, X)
     assert backend.statistics(parameters, X).flows.tobytes() == expected
+
+
+@pytest.mark.parametrize(("n_states", "size"), [(32_765, 2), (32_766, 4), (70_000, 4)])
+def test_columns_of_many_states(n_states, size, always, monkeypatch):
+    """Codes are as short as the states allow, those of missing and unseen cells included."""
+    watched = Watched(monkeypatch)
+    pair = Sum(Product([Input(0, Categorical(n_states), 2), Input(1, Bernoulli(), 2)]), 2)
+    other = Sum(Product([Input(2, Bernoulli(), 2), Input(3, Bernoulli(), 2)]), 2)
+    program = Program(Circuit(Sum(Product([pair, other]))))
+    rng = np.random.default_rng(0)
+    parameters = reference.random_parameters(program, rng)
+    X = rng.integers(0, 2, (64, 4)).astype(float)
+    X[:, 0] = rng.choice([0, 1, n_states - 2, n_states - 1], 64)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    backend = NumbaBackend(program, np.float64, 1)
+    expected = reference.statistics(parameters, X)
+    found = backend.statistics(parameters, X)
+    assert_same(found, expected)
+    assert watched.ways == {CHUNK}
+    (space,) = watched.spaces
+    assert {numbers.itemsize for numbers in space[2]} == {size}
+    unseen = np.array([[n_states, 0.0, 1.0, 0.0], [2.0**15, 0.0, 1.0, 0.0], [-1.0, 0, 0, 0]])
+    assert np.isneginf(backend.log_likelihood(parameters, unseen)).tolist() == [
+        True,
+        n_states <= 2**15,
+        True,
+    ]

@@ -54,7 +54,7 @@ from .columns import (
     WEIGHTS,
     WIDTH,
 )
-from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels
+from .dense import ADD, STORE, TIMES, add_outer_products, matrix_times_panels, spread
 from .gather import gather, scatter
 from .kernel_cache import kernel
 from .leaves import exponential_backward, given_backward, table_backward
@@ -201,6 +201,7 @@ def _pull(step, tables, weights, values, factors, scratch, flow, edges, rows, n_
             values,
             value,
             0,
+            None,
         )
 
 
@@ -222,20 +223,21 @@ def backward_tile(
     leaf_out,
     scattered,
     ahead,
-    behind,
+    soon,
 ):
     """Flows of the vectors from ``last`` back to ``first``; edge and leaf flows are added up.
 
     A sum's values, if it is kept, are overwritten by its derivative ∂ log p / ∂ value: flow /
     value. Edge flows are stored without the factor θ, which is common to all rows. ``scattered``
     is where gathers send theirs: see ``gather.py``; None if there are none. ``ahead`` are weights
-    that will be read next: see ``add_outer_products``; ``behind`` is what the next scope reads:
-    see ``matrix_times_panels``.
+    that will be read next: see ``add_outer_products``; ``soon`` are two places that
+    will be too, each with how many numbers of it.
     """
     never_inline()
     instructions, args, pulls = tables
     weights = model[0]
     rows, none = n_panels * PANEL, np.int64(0)
+    near, n_near, far, n_far = soon
     for back in range(last - first):
         v = last - 1 - back
         step = instructions[v]
@@ -298,6 +300,7 @@ def backward_tile(
                         values,
                         value,
                         0,
+                        None,
                     )
                 else:
                     matrix_times_panels(
@@ -318,8 +321,14 @@ def backward_tile(
                         values,
                         value,
                         units * PANEL,
-                        behind,
+                        (
+                            near,
+                            spread(n_near, units, n_panels),
+                            far,
+                            spread(n_far, units, n_panels),
+                        ),
                     )
+                    n_near = n_far = none
         if not single and (n_pulls > 0 or slot >= 0 or offered >= 0):
             zero = vfill(flow, 0)
             if n_pulls > 0:

@@ -45,6 +45,7 @@ from .columns import (
     RUN,
     RUN_END,
     SCALES,
+    SIDE_FROM,
     SLOT,
     SLOTS,
     STATES_OF_BLOCK,
@@ -100,6 +101,8 @@ from .team import LATE, await_team, close_team, join_team, wait_for_flag, wait_f
 CHUNK, NO_CHUNK = 1, 2
 # What follows at the root: flows, flows and a step, or nothing, where no step can be taken.
 FLOWS, STEP, NOTHING = 1, 2, 3
+#: Beyond all numbers.
+FAR = 1 << 62
 #: Weights that are fetched before what needs them is begun: more would not stay near.
 MOST_AHEAD = 1 << 15
 
@@ -252,6 +255,7 @@ def take_part(
         wait_for_flag(offset(told, AT_ROOT))
         steps, brought = peek(offset(told, AT_ROOT)) == STEP, none
         at_work = model, data, row, learning, steps, step, shared, own
+        own[6][:] = FAR
         if peek(offset(told, AT_ROOT)) == NOTHING:
             first = top = last  # of no task
         for back in range(last - top):
@@ -489,8 +493,7 @@ def _go_down(s, half, model, data, row, learning, steps, step, shared, own):
 @kernel
 def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead):
     never_inline()
-    tables, of_scopes, numbers, (places, _), buffers, down, offers, _ = shared
-    scopes, _, below, active, _, _, _ = of_scopes
+    tables, (scopes, _, below, _, _, _, _), numbers, (places, _), buffers, down, offers, _ = shared
     _, (values, factors) = chunk_buffers(buffers)
     first_panel, n_panels = _part(s, half, places)
     start, rows = first_panel * PANEL, n_panels * PANEL
@@ -506,19 +509,25 @@ def _flows_down(s, half, model, data, row, edges, leaf_out, shared, own, ahead):
         for m in range(scopes[s, FIRST_MAP], scopes[s, LAST_MAP]):
             size = scopes[below[m], OFFERS] * places[below[m], PANELS] * PANEL
             _clear(offers[1], places[below[m], AT_RETURNS] + half * size, size)
-    here = offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start)
-    given = offset(pointer(offers[0]), places[s, AT_OFFERS] + scopes[s, OFFERS] * start)
-    # What lies before this is needed next, unless another thread is at work there.
-    before = active[max(scopes[s, POSITION] - 1, 0)]
-    mine = places[s, OWNER] != SHARED and places[s, OWNER] == places[before, OWNER]
-    back = rows * mine
-    behind = offset(here, -scopes[s, VALUES] * back), offset(given, -scopes[s, OFFERS] * back)
+    given, fetched = pointer(offers[0]), own[6]
+    n_values = _fetch_before(s, AT_VALUES, scopes[s, VALUES] * rows, places, fetched, 0)
+    n_offers = _fetch_before(s, AT_OFFERS, scopes[s, OFFERS] * rows, places, fetched, 1)
     backward_tile(
         tables, scopes[s, FIRST], scopes[s, LAST], model, data, row + start, n_panels,
-        here, offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]),
+        offset(values, places[s, AT_VALUES] + scopes[s, VALUES] * start),
+        offset(factors, places[s, AT_FACTORS] + scopes[s, FACTORS] * start), pointer(own[1]),
         pointer(own[0]), slots, edges, leaf_out, sent_below(shared, s, start, half), ahead,
-        (*behind, 4 * PANEL),
+        (offset(values, fetched[0]), n_values, offset(given, fetched[1]), n_offers),
     )  # fmt: skip
+
+
+@kernel
+def _fetch_before(s, column, n, places, fetched, which):
+    """Go on by n numbers with what is fetched, down to what lies side by side with a scope of the
+    same thread, which is at work on that next; how many they are then."""
+    end = min(fetched[which], places[s, column])
+    fetched[which] = max(end - n, min(end, places[places[s, SIDE_FROM], column]))
+    return end - fetched[which]
 
 
 @kernel

@@ -88,7 +88,8 @@ N_SCOPE_COLUMNS = 20
 # halves of the scope above send it flows, each to rows of their own; what it costs together with
 # all scopes below; which thread has it, see owners.py; room for the flows that come back to scopes
 # below, what its children need of that, and what those of its siblings need that were met before
-# it; and which thread had it when there were several last, from 1, or 0.
+# it; which thread had it when there were several last, from 1, or 0; and the first of the scopes
+# of the same thread that lie side by side, up to this one.
 (
     N_DISTINCT,
     PANELS,
@@ -106,8 +107,9 @@ N_SCOPE_COLUMNS = 20
     CHILDREN,
     BEFORE,
     HABIT,
-) = range(16)
-N_PLACE_COLUMNS = 16
+    SIDE_FROM,
+) = range(17)
+N_PLACE_COLUMNS = 17
 
 # Columns of the table of blocks of cells: their columns lie from COLUMN of a list, COUNT of them,
 # with so many states; their codes are written from that row on.

@@ -134,7 +134,7 @@ class Crew:
         self.n_lanes, self.n_threads, self._run = n_lanes, n_threads, run
         self._tile_panels = tile_panels
         plan, n_padded = bench.plan, min(len(of_rows[0]), bench.most_together)
-        self._codes = lines.empty(plan.n_codes * n_padded, dtype=np.int32)
+        self._codes = lines.empty(plan.n_codes * n_padded, dtype=plan.code_dtype)
         self._floats = lines.empty(plan.n_data * n_padded)
         self.edges = lines.zeros((n_lanes, n_weights), dtype=bench.dtype)
         self.leaf_out = lines.zeros((n_lanes, plan.n_leaf_out))

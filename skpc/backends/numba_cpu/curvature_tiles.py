@@ -400,7 +400,7 @@ def _flows_down(
                         weighted, edges, squares, with_squares)  # fmt: skip
             matrix_times_panels(
                 weights, w, 1, cols, slope, d, units * PANEL, t, 0, cols * PANEL, cols, units,
-                n_panels, TIMES, x, 0, cols * PANEL,
+                n_panels, TIMES, x, 0, cols * PANEL, None,
             )  # fmt: skip
             _hand_pair(step, args, layout, i, flow, t, rows, n_panels)
         return
@@ -420,7 +420,7 @@ def _flows_down(
         matrix_times_panels(
             weights, arg[WEIGHTS], 1, cols, slope, left, units * PANEL, flow if whole else t,
             at if whole else 0, cols * PANEL, cols, arg[HEIGHT], n_panels, TIMES, x, 0,
-            cols * PANEL,
+            cols * PANEL, None,
         )  # fmt: skip
         if not whole:
             _add_or_copy(t, 0, cols * PANEL, flow, at + arg[IN] * PANEL, arg[CHILD_UNITS] * PANEL,
@@ -528,7 +528,7 @@ def _changes_up(v, tables, layout, model, ratios, data, first_row, n_panels, wor
             _pair_changes(step, args, layout, i, change, x, y, rows, n_panels)
             matrix_times_panels(
                 weights, a[WEIGHTS] + i * units * cols, cols, 1, y, 0, cols * PANEL, change, mine,
-                size, units, cols, n_panels, ADD, x, 0, 0,
+                size, units, cols, n_panels, ADD, x, 0, 0, None,
             )  # fmt: skip
     else:
         for j in range(first, step[ARG_END]):
@@ -550,7 +550,7 @@ def _changes_up(v, tables, layout, model, ratios, data, first_row, n_panels, wor
                        arg[CHILD_UNITS] * PANEL, y, 0, cols * PANEL, cols, n_panels)  # fmt: skip
                 matrix_times_panels(
                     weights, arg[WEIGHTS], cols, 1, y, 0, cols * PANEL, change, mine + out, size,
-                    arg[HEIGHT], cols, n_panels, ADD, x, 0, 0,
+                    arg[HEIGHT], cols, n_panels, ADD, x, 0, 0, None,
                 )  # fmt: skip
     _over_values(change, mine, values, step[VALUE] * rows, inverse, _gain(step, args, rows),
                  change, mine, units, n_panels)  # fmt: skip
@@ -652,7 +652,7 @@ def _changes_down(
                                 n_panels, second)  # fmt: skip
             matrix_times_panels(
                 weights, w, 1, cols, slope, d, size, u, 0, cols * PANEL, cols, units, n_panels,
-                STORE, x, 0, 0,
+                STORE, x, 0, 0, None,
             )  # fmt: skip
             _down(x, t, row_sum, y, 0, cols * PANEL, u, 0, True, z, 0, cols * PANEL, cols,
                   n_panels, True)  # fmt: skip
@@ -685,7 +685,7 @@ def _changes_down(
         if below >= 0:
             matrix_times_panels(
                 weights, arg[WEIGHTS], 1, cols, slope, d + out, size, u, 0, cols * PANEL, cols,
-                arg[HEIGHT], n_panels, STORE, x, 0, 0,
+                arg[HEIGHT], n_panels, STORE, x, 0, 0, None,
             )  # fmt: skip
         _down(x, t, row_sum, y, 0, cols * PANEL, u, 0, below >= 0, moved, at + part, child_step,
               cols, n_panels, pushes[j, FIRST])  # fmt: skip
@@ -702,7 +702,24 @@ def _second_derivatives(
     if with_change:
         add_outer_products(slope, d, step, y, 0, width, height, cols, n_panels, second, w, None)
     matrix_times_panels(
-        weights, w, 1, cols, change, e, step, t, 0, width, cols, height, n_panels, STORE, x, 0, 0
+        weights,
+        w,
+        1,
+        cols,
+        change,
+        e,
+        step,
+        t,
+        0,
+        width,
+        cols,
+        height,
+        n_panels,
+        STORE,
+        x,
+        0,
+        0,
+        None,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .kernel_cache import kernel
-from .lines import DOUBLES, FLOATS
+from .lines import DOUBLES
 from .simd import (
     LANES,
     PANEL,
@@ -18,6 +18,7 @@ from .simd import (
     is_there,
     load,
     never_inline,
+    numbers_of_line,
     prefetch,
     prefetch_to_write,
     store,
@@ -55,6 +56,19 @@ def _put(mode, other, o, result, i, a, b):
 
 
 @kernel
+def fetch(place, first, n):
+    """Bring numbers near, as one's own."""
+    for i in range(first, first + n, numbers_of_line(place)):
+        prefetch_to_write(place, i)
+
+
+@kernel
+def spread(n, rows, n_panels):
+    """How many numbers every four rows fetch, that n of them are fetched in all, or a few less."""
+    return 4 * n // max(rows * n_panels, 1)
+
+
+@kernel
 def matrix_times_panels(
     matrix,
     at,
@@ -73,28 +87,27 @@ def matrix_times_panels(
     other,
     o,
     o_step,
-    ahead=None,
+    fetched,
 ):
     """result[m] = Σ_k matrix[m, k] · source[k] for every row of the tile.
 
     ``matrix[at + m·row_step + k·col_step]``; vectors start at ``s``, ``r`` and move by their
     step a panel. ``mode``: STORE, ADD to the result, or TIMES ``other`` before storing.
-    ``ahead``: two places that are read or written next, and how many numbers of each are fetched,
-    one after the other, with every four rows of a panel: memory has the time of the product.
+    ``fetched``: two places that are read or written next, each with how many numbers of it every
+    four rows of a panel fetch, or None: memory has the time that the product takes.
     """
     never_inline()
     zero = vfill(result, 0)
-    fours, fetched = rows - rows % 4, 0
+    fours, turn = rows - rows % 4, 0
     for _ in range(n_panels):
         m = 0
         while m < fours:
             a = at + m * row_step
-            if ahead is not None:
-                one, another, n = ahead
-                for i in range(fetched, fetched + n, FLOATS):
-                    prefetch_to_write(one, i)
-                    prefetch_to_write(another, i)
-                fetched += n
+            if fetched is not None:
+                near, n_near, far, n_far = fetched
+                fetch(near, turn * n_near, n_near)
+                fetch(far, turn * n_far, n_far)
+                turn += 1
             c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = zero
             k = s
             for _ in range(cols):

@@ -48,11 +48,10 @@ from .columns import (
     WEIGHTS,
     WIDTH,
 )
-from .dense import ADD, STORE, matrix_times_panels
+from .dense import ADD, STORE, fetch, matrix_times_panels, spread
 from .gather import gather, gather_scale, halves, offer
 from .kernel_cache import kernel
 from .leaves import exponential_forward, given_forward, table_forward
-from .lines import FLOATS
 from .mixing import kronecker_forward, mix_forward
 from .products import (
     LN2,
@@ -69,7 +68,6 @@ from .simd import (
     PANEL,
     never_inline,
     offset,
-    prefetch_to_write,
     vfill,
     vstore,
 )
@@ -139,7 +137,7 @@ def forward_tile(
             transpose(values, a, values, out, height, args[arg, COLUMNS], n_panels)
             copy_scale(scales, args[arg, CHILD_SCALE] * rows, scale, rows)
         elif op == SUM and step[PASSING]:
-            if gathered is not None and instructions[v - 1, OP] != PRODUCT:
+            if gathered is not None and instructions[v - 1, OP] != PRODUCT:  # which offers it
                 _offer_sum(step, args, weights, values, none, n_panels, n_panels, gathered)
         elif op == SUM and step[DIRECT]:
             for j in range(arg, end):
@@ -161,6 +159,7 @@ def forward_tile(
                     values,
                     out,
                     0,
+                    None,
                 )
             if step[MEASURE]:
                 measure(
@@ -252,7 +251,7 @@ def whole_scale(scales, scale, rows, lost):
 def product(v, last, tables, model, n_panels, values, scales, lost, gathered):
     """A product, a few panels at a time: so what it reads of other scopes stays in the cache.
 
-    A sum that follows, is only offered and reads nothing else, does so at once.
+    A sum that follows, is only offered and reads nothing else, is computed block by block too.
     """
     never_inline()
     instructions, args, _ = tables
@@ -261,18 +260,14 @@ def product(v, last, tables, model, n_panels, values, scales, lost, gathered):
     first, end = step[ARG], step[ARG_END]
     block, offered = n_panels, False
     if gathered is not None:
-        block = panels_at_once(units)
-        if v + 1 < last:
-            offered = instructions[v + 1, OP] == SUM and instructions[v + 1, PASSING] != 0
+        block, offered = panels_at_once(units), _is_offered_at_once(v, last, instructions)
     for p in range(0, n_panels, block):
         n = min(block, n_panels - p)
         start = p * PANEL
         out = offset(values, step[VALUE] * rows + start * units)
         out_scales = offset_scales(scales, step[SCALE] * rows + start)
         if gathered is not None and (p == 0 or not offered):
-            # What is written is fetched while it is computed.
-            for i in range(0, n * PANEL * units, FLOATS):
-                prefetch_to_write(out, i)
+            fetch(out, none, n * PANEL * units)  # else it has been: see _offer_sum
         a, a_scales = offset(values, 0), offset_scales(scales, 0)
         b, b_scales, c, c_scales = a, a_scales, a, a_scales
         for j in range(first, end):
@@ -302,28 +297,42 @@ def product(v, last, tables, model, n_panels, values, scales, lost, gathered):
                 )  # fmt: skip
                 a, a_scales = out, out_scales
         if gathered is not None and offered:
-            _offer_sum(instructions[v + 1], args, model[0], values, p, n, n_panels, gathered)
+            _offer_sum(instructions[v + 1], args, model[0], values, p, p + n, n_panels, gathered)
 
 
 @kernel
-def _offer_sum(step, args, weights, values, first, n_panels, all_panels, gathered):
-    """Some panels of a sum that is only offered, from ``first``: passing, it is never kept."""
+def _is_offered_at_once(v, last, instructions):
+    """Whether a sum follows that is only offered, and reads the vector alone: see ``plan.py``."""
+    if v + 1 == last:
+        return False
+    return instructions[v + 1, OP] == SUM and instructions[v + 1, PASSING] != 0
+
+
+@kernel
+def _offer_sum(step, args, weights, values, first, last, n_panels, gathered):
+    """Some panels of a sum that is only offered: passing, it is never kept.
+
+    What this writes is fetched meanwhile, and what the product below writes next.
+    """
     never_inline()
     units, arg = step[UNITS], args[step[ARG]]
     width, none = arg[COLUMNS], np.int64(0)
     mine, size, passing = gathered.mine, gathered.width, gathered.passing
-    child = arg[CHILD_VALUE] * all_panels * PANEL
+    child = offset(values, arg[CHILD_VALUE] * n_panels * PANEL)
     block = panels_at_once(units)
-    for p in range(first, first + n_panels, block):
-        n = min(block, first + n_panels - p)
-        source, target = child + p * PANEL * width, step[OFFER] + p * PANEL * size
-        # This is written next, and the product's next block then.
-        here = offset(mine, target)
-        there = offset(values, source + n * PANEL * width) if p + n < all_panels else here
+    for p in range(first, last, block):
+        n = min(block, last - p)
+        target = step[OFFER] + p * PANEL * size
+        there, soon = n * PANEL * size, min(last - first, n_panels - last) * PANEL * width
+        if p + n < last:
+            soon = none
+        fetched = (
+            offset(mine, p * PANEL * size), spread(there, units, n),
+            offset(child, last * PANEL * width), spread(soon, units, n),
+        )  # fmt: skip
         matrix_times_panels(
-            weights, arg[WEIGHTS], width, 1, values, source, width * PANEL, passing, none,
-            units * PANEL, units, width, n, STORE, passing, none, 0,
-            (here, there, 4 * PANEL * width // units),
+            weights, arg[WEIGHTS], width, 1, child, p * PANEL * width, width * PANEL, passing,
+            none, units * PANEL, units, width, n, STORE, passing, none, 0, fetched,
         )  # fmt: skip
         offer(passing, none, mine, target, size, units, n)
 
@@ -402,6 +411,7 @@ def _sum_over_children(step, args, weights, values, scales, factors, scratch, ro
                 values,
                 out,
                 0,
+                None,
             )
     measure(values, out, units, n_panels, scales, scale, scale, lost)
 

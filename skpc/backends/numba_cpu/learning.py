@@ -604,8 +604,10 @@ class Learner:
         """Sufficient statistics of every state of the finite families; None if they are one-hot."""
         found: dict[int, np.ndarray | None] = {}
         for f, family in enumerate(self.program.families):
-            if family.n_states is not None:
-                statistics = np.ascontiguousarray(family.statistics(np.arange(family.n_states)).T)
-                one_hot = np.array_equal(statistics, np.eye(family.n_states))
-                found[f] = None if one_hot else statistics
+            if family.n_states is None:
+                continue
+            if family.is_table and family.n_statistics == family.n_states:
+                found[f] = None
+            else:
+                found[f] = np.ascontiguousarray(family.statistics(np.arange(family.n_states)).T)
         return found

@@ -131,6 +131,7 @@ def kronecker_forward(
             values,
             out,
             units * PANEL,
+            None,
         )
     for t in range(0, rows, LANES):
         vstore(exponent, so + t, vadd(vload(exponent, sa + t), vload(exponent, sb + t)))
@@ -212,6 +213,7 @@ def kronecker_backward(
             values,
             g,
             units * PANEL,
+            None,
         )
         for p in range(n_panels):
             for h in range(0, PANEL, LANES):

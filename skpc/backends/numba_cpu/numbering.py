@@ -57,25 +57,24 @@ def number_scope(s, scopes, parts, codes, at, stride, n, numbers, places, keys, 
         return
     if scopes[s, UNLIKE] == 0:
         if scopes[s, CODE] >= 0:
-            left = offset(codes, scopes[s, CODE] * stride + at)
-            found = _number_any(left, scopes[s, STATES] + 2, n, slots, table.size, mine, firsts)
+            _keys_of(offset(codes, scopes[s, CODE] * stride + at), n, key)
+            found = _number_any(key, scopes[s, STATES] + 2, n, slots, table.size, mine, firsts)
         else:
             start, stop = scopes[s, PART], scopes[s, PART_END]
             radix = places[parts[start], N_DISTINCT]
             for p in range(start, stop):
                 if 8 * places[parts[p], N_DISTINCT] > MOST_EIGHTHS * n:
                     radix = 0
-            left = numbers_of(parts[start], scopes, codes, at, stride, number, chunk)
-            for p in range(start + 1, stop if radix > 0 else start):
-                if radix * places[parts[p], N_DISTINCT] > table.size and radix > n:
-                    radix = _number_any(left, radix, n, slots, table.size, mine, firsts)
-                    left = mine
-                other = numbers_of(parts[p], scopes, codes, at, stride, number, chunk)
-                _combine(left, other, np.int32(radix), n, key)
-                left = key
-                radix *= places[parts[p], N_DISTINCT]
             if radix > 0:
-                found = _number_any(left, radix, n, slots, table.size, mine, firsts)
+                _keys_of(numbers_of(parts[start], scopes, codes, at, stride, number, chunk), n, key)
+                for p in range(start + 1, stop):
+                    if radix * places[parts[p], N_DISTINCT] > table.size and radix > n:
+                        radix = _number_any(key, radix, n, slots, table.size, mine, firsts)
+                        _keys_of(mine, n, key)
+                    other = numbers_of(parts[p], scopes, codes, at, stride, number, chunk)
+                    _combine(key, other, np.int32(radix), n)
+                    radix *= places[parts[p], N_DISTINCT]
+                found = _number_any(key, radix, n, slots, table.size, mine, firsts)
     places[s, N_DISTINCT] = found
     if found == n or (8 * found > MOST_EIGHTHS * n and scopes[s, CODE] < 0):
         places[s, N_DISTINCT] = n
@@ -96,9 +95,15 @@ def keep_codes(s, scopes, codes, at, stride, first, found, rows):
 
 
 @kernel
-def _combine(left, right, radix, n, keys):
+def _keys_of(numbers, n, keys):
     for i in range(n):
-        store(keys, i, load(left, i) + radix * load(right, i))
+        store(keys, i, load(numbers, i))
+
+
+@kernel
+def _combine(keys, numbers, radix, n):
+    for i in range(n):
+        store(keys, i, load(keys, i) + radix * load(numbers, i))
 
 
 @kernel

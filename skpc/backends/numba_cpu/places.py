@@ -31,6 +31,7 @@ from .columns import (
     PANELS,
     ROOM,
     SCALES,
+    SIDE_FROM,
     SLOTS,
     SUBTREE,
     TWOFOLD,
@@ -71,6 +72,7 @@ def place(scopes, below, active, n, n_team, places, tasks, lists, buffers, down,
         work += scopes[s, WORK] * rows
         full += scopes[s, WORK]
     _stack_returns(scopes, active, places, for_many)
+    _tell_sides(active, places)
     _list_tasks(active, n_team, places, tasks)
     fits = n_values <= values.size and n_scales <= scales[0].size and n_factors <= _size(factors)
     # Twice as much as is offered can come back.
@@ -126,6 +128,17 @@ def _stack_returns(scopes, active, places, for_many):
         else:
             places[s, AT_RETURNS] = end
             end += own + places[s, ROOM]
+
+
+@kernel
+def _tell_sides(active, places):
+    """Say from where on what lies before a scope is of the same thread alone."""
+    before = active[0]
+    for i in range(active.size):
+        s = active[i]
+        goes_on = places[s, OWNER] == places[before, OWNER] and places[s, OWNER] != SHARED
+        places[s, SIDE_FROM] = places[before, SIDE_FROM] if goes_on and i > 0 else s
+        before = s
 
 
 @kernel

@@ -186,6 +186,12 @@ class Plan:
         """Units that scopes offer to others."""
         return int(self.sizes[:, 4].sum())
 
+    @property
+    def code_dtype(self) -> type[np.signedinteger]:
+        """Of codes of states, and of numbers of rows: the shorter, the less is moved."""
+        most = max((leaf.n_terms + 2 for leaf in self.families if leaf.is_table), default=0)
+        return np.int16 if most <= np.iinfo(np.int16).max else np.int32
+
 
 class _Places:
     """First-fit reuse of buffers of equal size."""

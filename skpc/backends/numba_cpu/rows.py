@@ -24,7 +24,7 @@ Data = tuple[np.ndarray, np.ndarray, int]
 
 def empty_data(plan: Plan, n_padded: int) -> Data:
     """Codes (n_codes · n_padded), floats (n_data · n_padded) and n_padded, to be encoded."""
-    codes = lines.empty(plan.n_codes * n_padded, dtype=np.int32)
+    codes = lines.empty(plan.n_codes * n_padded, dtype=plan.code_dtype)
     return codes, lines.zeros(plan.n_data * n_padded), n_padded
 
 

@@ -241,7 +241,7 @@ class Sharing:
         # Behind the maps, for so many states and two more, those of which every one is a row.
         # A step that is a power of two would put all of them in the same places of the caches.
         step = n + APART
-        mapped = lines.zeros((n_maps + PANEL + 1, step), dtype=np.int32)
+        mapped = lines.zeros((n_maps + PANEL + 1, step), dtype=plan.code_dtype)
         for width in range(2, PANEL + 1):
             mapped[n_maps + width, :width] = np.arange(width)
             mapped[n_maps + width, width:] = width - 2
@@ -257,7 +257,7 @@ class Sharing:
                 self._runs,
                 *self._blocks,
             ),
-            (*lines.zeros((2, n_scopes, step), dtype=np.int32), mapped),
+            (*lines.zeros((2, n_scopes, step), dtype=plan.code_dtype), mapped),
             (
                 places,
                 (
@@ -280,7 +280,8 @@ class Sharing:
         )
 
     def own_space(self) -> Any:
-        """Arrays for one thread: flows, scratch, keys of rows, their hash table, what passes."""
+        """Arrays for one thread: flows, scratch, keys of rows, their hash table, what passes, and
+        down to where values and offers were fetched."""
         rows = self.plan.max_units * self.n_rows
         return (
             lines.zeros(rows, dtype=self.dtype),
@@ -298,6 +299,7 @@ class Sharing:
                     for kind in (self.dtype, np.float64, self.dtype, self.dtype)
                 ),
             ),
+            lines.zeros(2, dtype=np.int64),
         )
 
 

@@ -18,6 +18,8 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
+from .lines import LINE
+
 try:
     _FEATURES = llvm.get_host_cpu_features()
 except RuntimeError:  # a host that LLVM cannot describe
@@ -103,6 +105,16 @@ def is_there(typingctx, source):
         return builder.icmp_unsigned("!=", builder.ptrtoint(args[0], _I64), ir.Constant(_I64, 0))
 
     return types.bool_(source), codegen
+
+
+@intrinsic
+def numbers_of_line(typingctx, source):
+    """How many numbers behind a pointer share a cache line."""
+
+    def codegen(context, builder, sig, args):
+        return ir.Constant(_I64, 8 * LINE // sig.args[0].dtype.bitwidth)
+
+    return types.int64(source), codegen
 
 
 @intrinsic
@@ -366,7 +378,7 @@ def vselect_code(typingctx, codes, code, if_equal, otherwise):
     """``if_equal`` in the lanes whose integer code is ``code``, else ``otherwise``."""
 
     def codegen(context, builder, sig, args):
-        wanted = _splat(builder, builder.trunc(args[1], _I32))
+        wanted = _splat(builder, builder.trunc(args[1], args[0].type.element))
         return builder.select(builder.icmp_signed("==", args[0], wanted), args[2], args[3])
 
     return if_equal(codes, types.intp, if_equal, otherwise), codegen

@@ -163,7 +163,7 @@ def learn_tiles(
     slots = pointer(slots)
     instructions = tables[0]
     none = np.int64(0)  # a literal would be compiled for
-    nothing = pointer_at(doubles, none)
+    nothing, nowhere = pointer_at(doubles, none), pointer_at(flow, none)
     while True:
         if not wait_for(flag):
             if job[STAYS] == 0 or leave(flag):
@@ -271,7 +271,8 @@ def learn_tiles(
                             backward_tile(
                                 tables, none, instructions.shape[0], model, data, row, n_panels,
                                 values, factors, scratch, flow, slots, lane_edges, lane_leaves,
-                                sent_below(shared, none, none, none), nothing, None,
+                                sent_below(shared, none, none, none), nothing,
+                                (nowhere, none, nowhere, none),
                             )  # fmt: skip
             restore_rounding(before)
             if batches is not None:
