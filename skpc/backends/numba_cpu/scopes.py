@@ -38,7 +38,9 @@ class Map(NamedTuple):
 
 
 class Scoped:
-    """A program in the order of its scopes, smaller ones first, as plans read it.
+    """A program in the order of its scopes, as plans read it: subtree by subtree, those below
+    before those above. What is needed next lies next in every table, in which the hardware sees it
+    coming.
 
     A vector that reads one of another scope reads a ``GATHER`` of it instead.
 
@@ -156,10 +158,28 @@ def _number_scopes(program: Program) -> tuple[list[int], list[list[int]]]:
         index.setdefault(name[v], len(index))
     of_vector = [index[n] for n in name]
     below: list[list[int]] = [[] for _ in index]
+    read: list[set[int]] = [set() for _ in index]
     for v in order:
         s = of_vector[v]
-        if not below[s]:
-            parts = dict.fromkeys(of_vector[c] for c in children[start[v] : start[v + 1]])
-            if set(parts) != {s}:
-                below[s] = list(parts)
-    return of_vector, below
+        parts = dict.fromkeys(of_vector[c] for c in children[start[v] : start[v + 1]])
+        if not below[s] and set(parts) != {s}:
+            below[s] = list(parts)
+        read[s].update(t for t in parts if t != s)
+    found = _by_subtrees(read)
+    place = {s: i for i, s in enumerate(found)}
+    return [place[s] for s in of_vector], [[place[t] for t in below[s]] for s in found]
+
+
+def _by_subtrees(below: list[set[int]]) -> list[int]:
+    """All that is below the last, and that itself, after what is below it."""
+    ordered = [sorted(b) for b in below]
+    found: dict[int, None] = {}
+    waiting = [len(below) - 1]
+    while waiting:
+        s = waiting[-1]
+        missing = [t for t in ordered[s] if t not in found]
+        if missing:
+            waiting.append(missing[-1])
+        else:
+            found[waiting.pop()] = None
+    return list(found)

@@ -18,19 +18,15 @@ from .columns import (
     COLUMNS,
     DATA,
     FIRST,
-    FIRST_MAP,
     HEIGHT,
     INPUT,
     KRONECKER,
     LAST,
-    LAST_MAP,
     MIXING,
     N_DISTINCT,
     N_PLACE_COLUMNS,
     OFFERS,
     OP,
-    PART,
-    PART_END,
     POSITION,
     RUN,
     RUN_END,
@@ -183,38 +179,21 @@ class Sharing:
 
     @lazy
     def _active(self) -> np.ndarray:
-        """Scopes with something to do, subtree by subtree, those below before those above."""
-        order = [s for s in self._subtrees() if self.scopes[s, WORK] > 0]
+        """Scopes with something to do."""
+        order = np.flatnonzero(self.scopes[:, WORK] > 0)
         self.scopes[order, POSITION] = self.scopes[order, SUBTREE_FROM] = np.arange(len(order))
         for s in order:
             above = self.scopes[s, ABOVE]
             if above >= 0:
                 first = min(self.scopes[above, SUBTREE_FROM], self.scopes[s, SUBTREE_FROM])
                 self.scopes[above, SUBTREE_FROM] = first
-        return np.array(order, dtype=np.int64)
+        return order
 
     @lazy
     def most_weights(self) -> int:
         """Of a scope whose weights lie side by side."""
         runs = [self._runs[scope[RUN] : scope[RUN_END], 1] for scope in self.scopes]
         return max((int(mine[0]) for mine in runs if len(mine) == 1), default=0)
-
-    def _subtrees(self) -> list[int]:
-        below: list[list[int]] = [[] for _ in self.scopes]
-        for s, scope in enumerate(self.scopes):
-            parts = self._parts[scope[PART] : scope[PART_END]].tolist()
-            read = self._below[scope[FIRST_MAP] : scope[LAST_MAP]].tolist()
-            below[s] = sorted({*parts, *read})
-        found: dict[int, None] = {}
-        waiting = [len(below) - 1]
-        while waiting:
-            s = waiting[-1]
-            missing = [t for t in below[s] if t not in found]
-            if missing:
-                waiting.append(missing[-1])
-            else:
-                found[waiting.pop()] = None
-        return list(found)
 
     @lazy
     def _halved_from(self) -> int:
