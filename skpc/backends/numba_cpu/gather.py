@@ -88,8 +88,8 @@ def halves(place, at, size, column):
 @kernel
 def gather(rows, r, source, divisor, at, step, target, t, units, n_panels):
     """target[k, i] = source[rows[i], k], where the rows of the source are ``step`` apart; without
-    ``rows`` they follow each other. With a ``divisor``, of rows like those, it is the quotient, or
-    0 where that is not above 0."""
+    ``rows`` they follow each other. With a ``divisor``, whose rows lie like those, it is the
+    quotient, or 0 where the divisor is not above 0."""
     never_inline()
     wide, narrow = units - units % LANES, units - units % HALF
     for i in range(0, n_panels * PANEL, LANES):

@@ -359,7 +359,7 @@ def divide_or_zero(builder, a, b):
 
 @intrinsic
 def vdivide_or_zero(typingctx, a, b):
-    """a / b where b > 0, else 0: a flow of 0/0 is 0."""
+    """a / b where b > 0, else 0, of vectors or of single numbers: a flow of 0/0 is 0."""
     return a(a, b), lambda context, builder, sig, args: divide_or_zero(builder, *args)
 
 

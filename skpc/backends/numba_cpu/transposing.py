@@ -139,8 +139,7 @@ def _writing(width, adds, doc):
 
 read_rows = _reading(
     LANES,
-    "Turn LANES numbers of each of LANES rows into a block of a panel; with a divisor, of rows "
-    "like those, it is the quotient, or 0 where that is not above 0.",
+    "Turn LANES numbers, or quotients, of each of LANES rows into a block of a panel.",
 )
 read_half_rows = _reading(HALF, "The same of HALF numbers.")
 write_rows = _writing(LANES, False, "Write a block of LANES units of a panel to LANES rows.")
