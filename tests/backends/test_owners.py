@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from skpc.backends.numba_cpu.chunks import FAR, _fetch_before
 from skpc.backends.numba_cpu.columns import (
     ABOVE,
+    AT_VALUES,
     CUT,
     HABIT,
     N_PLACE_COLUMNS,
@@ -29,6 +31,7 @@ from skpc.backends.numba_cpu.owners import (
     give_out,
     thread_by_habit,
 )
+from skpc.backends.numba_cpu.places import _tell_sides
 
 
 @numba.njit
@@ -40,6 +43,17 @@ def deal(scopes, active, n_team, places, lists):
 @numba.njit
 def habit(i, active, n_team, places):
     return thread_by_habit(i, active, n_team, places)
+
+
+@numba.njit
+def walk_down(tasks, sizes, active, places, windows):
+    """What the thread that has these tasks fetches with each of them."""
+    _tell_sides(active, places)
+    fetched = np.full(2, FAR)
+    for i in range(tasks.size):
+        s = tasks[i]
+        n = _fetch_before(s, AT_VALUES, sizes[s], places, fetched, 0)
+        windows[s, 0], windows[s, 1] = fetched[0], fetched[0] + n
 
 
 class Tree:
@@ -199,3 +213,31 @@ def test_threads_keep_what_they_had_while_that_is_fair():
     tree.give_out(1)
     assert (tree.places[:-1, HABIT] - 1 == owner[:-1]).all()  # one thread alone changes no habit
     assert (tree.give_out(2) == owner).all()
+
+
+@given(st.data())
+def test_what_is_needed_next_is_fetched_once_and_from_no_other_thread(data):
+    owners = st.sampled_from([SHARED, 0, 0, 0, 1, ABOVE_SUBTREES])
+    pairs = data.draw(st.lists(st.tuples(owners, st.integers(0, 9)), min_size=1, max_size=30))
+    owner, sizes = np.array(pairs, dtype=np.int64).T.copy()
+    places = np.zeros((len(owner), N_PLACE_COLUMNS), dtype=np.int64)
+    places[:, OWNER], places[:, AT_VALUES] = owner, np.cumsum(sizes) - sizes
+    owner_of = np.repeat(owner, sizes)  # of every number
+    for thread in set(owner.tolist()) - {SHARED}:
+        tasks = np.flatnonzero((owner == thread) | (owner == SHARED))[::-1].copy()
+        windows = np.zeros((len(owner), 2), dtype=np.int64)
+        walk_down(tasks, sizes, np.arange(len(owner)), places, windows)
+        fetched = [i for s in tasks for i in range(*windows[s])]
+        assert len(set(fetched)) == len(fetched)
+        assert (owner_of[fetched] == thread).all()
+        for s in tasks:
+            assert windows[s, 1] - windows[s, 0] <= sizes[s]
+            assert owner[s] != SHARED or windows[s, 0] == windows[s, 1]
+
+
+def test_scopes_of_one_size_fetch_the_one_before():
+    places = np.zeros((4, N_PLACE_COLUMNS), dtype=np.int64)
+    places[:, AT_VALUES] = 5 * np.arange(4)
+    windows = np.zeros((4, 2), dtype=np.int64)
+    walk_down(np.arange(4)[::-1].copy(), np.full(4, 5), np.arange(4), places, windows)
+    assert windows.tolist() == [[0, 0], [0, 5], [5, 10], [10, 15]]
