@@ -332,8 +332,12 @@ class Distribution(ABC):
         total = weight.sum() + pseudocount
         if total == 0:
             return self.uniform_prior()
-        evidence = self.statistics(x) @ weight + pseudocount * self.uniform_prior()
+        evidence = self._sum_statistics(x, weight) + pseudocount * self.uniform_prior()
         return self.project(evidence / total)
+
+    def _sum_statistics(self, x: FloatArray, weight: FloatArray) -> FloatArray:
+        """Sufficient statistics of cells that are there, times their weights, added up."""
+        return self.statistics(x) @ weight
 
     def to_unconstrained(self, mean: npt.ArrayLike) -> FloatArray:
         """Coordinates that may take any real value, for gradient solvers.

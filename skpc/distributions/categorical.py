@@ -77,6 +77,11 @@ class Categorical(FiniteDistribution):
         states = np.arange(self.n_states).reshape(-1, *[1] * x.ndim)
         return (states == x).astype(np.float64)
 
+    def _sum_statistics(self, x: FloatArray, weight: FloatArray) -> FloatArray:
+        # One-hot vectors of all cells would take up as much as the cells times the states.
+        known = (x >= 0) & (x < self.n_states) & (x == np.floor(x))
+        return np.bincount(x[known].astype(np.intp), weight[known], self.n_states)
+
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
         natural = as_floats(natural)
         xp = namespace(natural)

@@ -98,3 +98,17 @@ def test_numpy_sizes_are_stored_as_integers():
 def test_impossible_sizes_are_refused(n_states, error):
     with pytest.raises(error):
         Categorical(n_states)
+
+
+def test_a_column_of_many_states_needs_no_table_of_cells_by_states():
+    family, rng = Categorical(300_000), np.random.default_rng(0)
+    x, weight = rng.permutation(300_000).astype(float), rng.random(300_000)
+    x[:2] = np.nan, 1e30  # missing, and never a state
+    prior = family.moments_prior(x, weight, pseudocount=0)  # 720 GB as one-hot vectors
+    expected = np.zeros(300_000)
+    expected[x[2:].astype(int)] = weight[2:]
+    np.testing.assert_allclose(prior, expected / expected.sum(), rtol=1e-12)
+    few, cells = Categorical(5), rng.integers(0, 5, 100).astype(float)
+    sums = few.statistics(cells) @ weight[:100]
+    found = few.moments_prior(cells, weight[:100], pseudocount=0)
+    np.testing.assert_allclose(found, sums / weight[:100].sum(), rtol=1e-14)
