@@ -80,7 +80,8 @@ class Categorical(FiniteDistribution):
     def _sum_statistics(self, x: FloatArray, weight: FloatArray) -> FloatArray:
         # One-hot vectors of all cells would take up as much as the cells times the states.
         known = (x >= 0) & (x < self.n_states) & (x == np.floor(x))
-        return np.bincount(x[known].astype(np.intp), weight[known], self.n_states)
+        found = np.bincount(x[known].astype(np.intp), weight[known], self.n_states)
+        return np.asarray(found, dtype=np.float64)
 
     def log_partition(self, natural: npt.ArrayLike) -> FloatArray:
         natural = as_floats(natural)
