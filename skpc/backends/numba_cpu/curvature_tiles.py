@@ -702,25 +702,9 @@ def _second_derivatives(
     if with_change:
         add_outer_products(slope, d, step, y, 0, width, height, cols, n_panels, second, w, None)
     matrix_times_panels(
-        weights,
-        w,
-        1,
-        cols,
-        change,
-        e,
-        step,
-        t,
-        0,
-        width,
-        cols,
-        height,
-        n_panels,
-        STORE,
-        x,
-        0,
-        0,
+        weights, w, 1, cols, change, e, step, t, 0, width, cols, height, n_panels, STORE, x, 0, 0,
         None,
-    )
+    )  # fmt: skip
 
 
 @kernel

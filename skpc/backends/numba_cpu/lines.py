@@ -1,7 +1,8 @@
 """Arrays that begin at a cache line.
 
 numpy's begin anywhere, and then every vector of a register's width lies in two lines: it takes
-twice as long to read, and longer to write.
+twice as long to read, and longer to write. Those of which one follows the other, batch after batch,
+are lent, so that memory is used again.
 """
 
 from __future__ import annotations
